@@ -1,0 +1,94 @@
+"""All settings of the deployer, in one typed place. They come from the environment and from nowhere else.
+
+A branch can never change them: what is policy of the deployer stands here, what is policy of a channel stands in the
+channel file of its *release branch*. ``docs/settings.md`` is generated from this class (``deploy-pipeline schema --settings``).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from deploy_pipeline.errors import SettingsError
+
+PROJECT_TOOLS = Path(__file__).resolve().parent.parent / ".tools" / "bin"
+
+
+def _default_state_dir() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(cache) / "deploy-pipeline"
+
+
+class Settings(BaseSettings):
+    """The deployer's configuration; every field can be set by the environment variable ``DEPLOY_<FIELD>``."""
+
+    model_config = SettingsConfigDict(env_prefix="DEPLOY_", frozen=True, extra="ignore")
+
+    repository: str = Field("", description="Git URL or path of the repository that is deployed.")
+    source_branches: str = Field(
+        "*", description="Which branches are rendered: glob patterns, separated by commas; `!` in front excludes."
+    )
+    state_dir: Path = Field(
+        default_factory=_default_state_dir,
+        description="Where the git mirror and caches lie. Can be lost at any time.",
+    )
+    kubeconfig: Path | None = Field(
+        None, description="Kubeconfig file; default: KUBECONFIG, then ~/.kube/config, then the pod's service account."
+    )
+    contexts: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict,
+        description="Kubeconfig context of a channel's cluster, as `test=staging,prod=production`; default: the current context.",
+    )
+    system_namespace: str = Field(
+        "deploy-pipeline", description="Namespace in each cluster for locks, inventories, approvals and release records."
+    )
+    secrets_dir: Path | None = Field(
+        None, description="Directory secret store: one file a name, `<name>` or `<name>.yaml`."
+    )
+    allowed_sources: str = Field(
+        "", description="URL prefixes that `sources` in deploy.yaml may name, separated by commas; empty: none."
+    )
+    poll_seconds: int = Field(15, ge=1, description="Interval of the branch sensors, in seconds.")
+    drift_schedule: str = Field(
+        "*/30 * * * *", description="Cron of the drift check of channels that set no `drift_schedule`."
+    )
+    app_threads: int = Field(8, ge=1, le=64, description="How many apps of a channel are worked on at once.")
+    render_timeout: float = Field(120, gt=0, description="Limit for one call of kubectl or helm while rendering, in seconds.")
+    lock_wait: float = Field(30, ge=0, description="How long a release waits for the channel's lock, in seconds.")
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read the environment; raises SettingsError that names every bad variable."""
+        contexts = os.environ.get("DEPLOY_CONTEXTS", "")
+        try:
+            return cls(contexts=_parse_contexts(contexts)) if contexts else cls()
+        except ValidationError as error:
+            faults = [f"DEPLOY_{'_'.join(str(p) for p in e['loc']).upper()}: {e['msg']}" for e in error.errors()]
+            raise SettingsError("the deployer's settings are wrong", details=faults) from None
+
+
+def _parse_contexts(text: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+    if any(not sep or not name.strip() or not value.strip() for name, sep, value in pairs):
+        raise SettingsError("DEPLOY_CONTEXTS must look like test=staging,prod=production")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def tool_path(name: str) -> str:
+    """Path of ``kubectl`` or ``helm``: the variable KUBECTL/HELM, else the project's own, else the one on PATH.
+
+    The project's own goes before PATH, since some machines have a cloud vendor's dispatcher under these names.
+    """
+    own = PROJECT_TOOLS / name
+    found = os.environ.get(name.upper()) or (str(own) if own.exists() else shutil.which(name))
+    if not found:
+        raise SettingsError(
+            f"{name} is neither in {name.upper()}, nor in .tools/bin, nor on PATH",
+            hint=f"run `make setup`, or install {name} and set {name.upper()} to its path",
+        )
+    return found
