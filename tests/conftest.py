@@ -1,0 +1,91 @@
+"""What every test may ask for: a clean environment, a repository to deploy, a cluster to deploy to, secrets."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.git_http import serve_git
+from tests.support.origin import PROJECT, Origin, example_files
+
+if TYPE_CHECKING:
+    from deploy_pipeline.sandbox import SandboxCluster
+
+# Whatever of the caller's environment would change what git, kubectl, helm, Dagster or the deployer do.
+FOREIGN_PREFIXES = ("GIT_", "DEPLOY_", "DAGSTER_", "HELM_", "KUBE", "XDG_")
+FOREIGN_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+# The tools chosen by the caller stay (KUBECTL and HELM), as settings.tool_path promises.
+TOOLS = ("KUBECTL", "HELM")
+
+IDENTITY = {
+    "GIT_AUTHOR_NAME": "Test",
+    "GIT_AUTHOR_EMAIL": "test@example.invalid",
+    "GIT_COMMITTER_NAME": "Test",
+    "GIT_COMMITTER_EMAIL": "test@example.invalid",
+}
+
+CLUSTER_KUBECONFIG = os.environ.get("KUBECONFIG", "")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Shut the caller's configuration out; the session has a HOME and a git identity of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in tuple(os.environ):
+            if name not in TOOLS and (name.startswith(FOREIGN_PREFIXES) or name.upper() in FOREIGN_NAMES):
+                patch.delenv(name)
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        patch.setenv("GIT_TERMINAL_PROMPT", "0")
+        patch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
+        for name, value in IDENTITY.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Origin:
+    """The example as a bare repository with one commit on ``main``, reached by a file URL."""
+    return Origin.create(tmp_path / "origin" / "example.git", example_files())
+
+
+@pytest.fixture
+def example_repository(origin: Origin) -> Path:
+    """The path of that repository."""
+    return origin.path
+
+
+@pytest.fixture
+def http_origin(tmp_path: Path) -> Iterator[Origin]:
+    """The example served by ``git http-backend`` on loopback, readable and writable."""
+    root = tmp_path / "http-origin"
+    with serve_git(root) as url:
+        yield Origin.create(root / "example.git", example_files(), url=f"{url}/example.git")
+
+
+@pytest.fixture
+def secrets_dir(tmp_path: Path) -> Path:
+    """A directory secret store with the demo's made-up payloads."""
+    return Path(shutil.copytree(PROJECT / "deploy_pipeline" / "demo" / "secrets", tmp_path / "secrets"))
+
+
+@pytest.fixture
+def sandbox_cluster(tmp_path: Path) -> Iterator[SandboxCluster]:
+    """An empty sandbox cluster whose rollouts take 50 ms."""
+    from deploy_pipeline.sandbox import SandboxCluster
+
+    with SandboxCluster(tmp_path / "cluster", rollout_seconds=0.05) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def real_cluster() -> Path:
+    """The kubeconfig of a real cluster, for tests marked ``cluster``; skips where the caller named none."""
+    if not CLUSTER_KUBECONFIG:
+        pytest.skip("KUBECONFIG names no cluster")
+    return Path(CLUSTER_KUBECONFIG)
