@@ -1,0 +1,67 @@
+# Everything a person does here, by one word. `make` alone lists the words.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+# Only what `make setup` made takes part, whatever the caller's shell has activated or exported.
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONWARNINGS
+unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV PIP_CONSTRAINT PIP_REQUIREMENT PIP_NO_DEPS
+unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_COMMON_DIR GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
+unexport GIT_NAMESPACE GIT_PREFIX GIT_CONFIG GIT_CONFIG_COUNT GIT_CONFIG_PARAMETERS
+
+# Stamps say that a step is done; a step whose result was deleted is done again.
+VENV := .venv/ready
+TOOLS := .tools/ready
+missing = $(if $(wildcard $(1)),,.FORCE)
+
+.PHONY: help setup demo demo-check test test-long test-cluster lint format bench lock clean .FORCE
+.DEFAULT_GOAL := help
+
+help: ## list these words
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+
+setup: $(VENV) $(TOOLS) ## make .venv (locked packages) and fetch kubectl and helm into .tools
+	@echo "ready: .venv and .tools"
+
+$(VENV): requirements/dev.txt pyproject.toml scripts/make_venv.py $(call missing,$(BIN)/python)
+	@$(PYTHON) -I scripts/make_venv.py
+	@touch $@
+
+$(TOOLS): scripts/fetch_tools.py $(call missing,.tools/bin/kubectl) | $(VENV)
+	@$(BIN)/python -I scripts/fetch_tools.py
+	@mkdir -p .tools && touch $@
+
+demo: setup ## show the whole flow on this machine: push, render, diff, promote, release, drift
+	@$(BIN)/python -m deploy_pipeline.demo
+
+demo-check: setup ## run the demo without a person and check every step of it
+	@$(BIN)/python -m deploy_pipeline.demo --check
+
+test: setup ## run the tests, but for the long ones (ARGS="-k name" narrows)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long and not cluster" $(ARGS)
+
+test-long: setup ## run the tests that take more than about 20 seconds each
+	@$(BIN)/python -m pytest --timeout 900 -m "long and not cluster" $(ARGS)
+
+test-cluster: setup ## run the tests that need a real cluster, on the one KUBECONFIG names
+	@test -n "$$KUBECONFIG" || { echo "error: KUBECONFIG names no cluster" >&2; exit 2; }
+	@$(BIN)/python -m pytest --timeout 900 -m cluster $(ARGS)
+
+lint: $(VENV) ## check style, format, types and layers
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV) ## bring the code into the one format
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: setup ## measure what the documents state as figures
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lock: ## resolve the dependencies anew into requirements/
+	@$(PYTHON) -I scripts/lock.py
+
+clean: ## remove all that `make` made
+	@rm -rf .venv .tools .demo .dagster_home .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
