@@ -9,10 +9,11 @@ unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV PIP_CONSTRAINT PI
 unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_COMMON_DIR GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
 unexport GIT_NAMESPACE GIT_PREFIX GIT_CONFIG GIT_CONFIG_COUNT GIT_CONFIG_PARAMETERS
 
-# Stamps say that a step is done; a step whose result was deleted is done again.
+# Stamps say that a step is done, and for which folder: an environment that was moved or copied is made again, and so is
+# anything that was deleted.
 VENV := .venv/ready
 TOOLS := .tools/ready
-missing = $(if $(wildcard $(1)),,.FORCE)
+unless_here = $(if $(and $(wildcard $(1)),$(filter $(CURDIR),$(file <$(2)))),,.FORCE)
 
 .PHONY: help setup demo demo-check test test-long test-cluster lint format bench lock clean .FORCE
 .DEFAULT_GOAL := help
@@ -23,13 +24,13 @@ help: ## list these words
 setup: $(VENV) $(TOOLS) ## make .venv (locked packages) and fetch kubectl and helm into .tools
 	@echo "ready: .venv and .tools"
 
-$(VENV): requirements/dev.txt pyproject.toml scripts/make_venv.py $(call missing,$(BIN)/python)
+$(VENV): requirements/dev.txt pyproject.toml scripts/make_venv.py $(call unless_here,$(BIN)/python,$(VENV))
 	@$(PYTHON) -I scripts/make_venv.py
-	@touch $@
+	@echo "$(CURDIR)" > $@
 
-$(TOOLS): scripts/fetch_tools.py $(call missing,.tools/bin/kubectl) | $(VENV)
+$(TOOLS): scripts/fetch_tools.py $(call unless_here,.tools/bin/kubectl,$(TOOLS)) | $(VENV)
 	@$(BIN)/python -I scripts/fetch_tools.py
-	@mkdir -p .tools && touch $@
+	@mkdir -p .tools && echo "$(CURDIR)" > $@
 
 demo: setup ## show the whole flow on this machine: push, render, diff, promote, release, drift
 	@$(BIN)/python -m deploy_pipeline.demo

@@ -20,7 +20,7 @@ def main() -> None:
     """Make or update the environment."""
     parser = argparse.ArgumentParser(description="Make the project's virtual environment.")
     parser.add_argument("--into", type=Path, default=PROJECT / ".venv", help="where it goes; default: .venv")
-    directory: Path = parser.parse_args().into
+    directory: Path = parser.parse_args().into.absolute()
     check_python(sys.version_info[:2], sys.executable)
     check_venv_module()
     python = directory / "bin" / "python"
@@ -49,10 +49,11 @@ def check_venv_module() -> None:
 
 
 def works(python: Path) -> bool:
-    """Whether there is an environment that can be updated; not after a half-made one or a removed base Python."""
-    probe = f"import pip, sys; sys.exit(not {OLDEST} <= sys.version_info[:2] <= {NEWEST})"
+    """Whether there is an environment to update; not one half made, moved here, or whose base Python is gone."""
+    probe = f"import sys; sys.exit(not {OLDEST} <= sys.version_info[:2] <= {NEWEST})"
     try:
-        return subprocess.run([python, "-I", "-c", probe], capture_output=True, check=False).returncode == 0
+        starts_here = str(python.parent) in (python.parent / "pip").read_text()
+        return starts_here and subprocess.run([python, "-I", "-c", probe], check=False).returncode == 0
     except OSError:
         return False
 
