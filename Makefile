@@ -13,7 +13,7 @@ unexport GIT_NAMESPACE GIT_PREFIX GIT_CONFIG GIT_CONFIG_COUNT GIT_CONFIG_PARAMET
 # anything that was deleted.
 VENV := .venv/ready
 TOOLS := .tools/ready
-unless_here = $(if $(and $(wildcard $(1)),$(filter $(CURDIR),$(file <$(2)))),,.FORCE)
+unless_here = $(if $(and $(wildcard $(1)),$(filter $(CURDIR),$(shell cat $(2) 2>/dev/null))),,.FORCE)
 
 .PHONY: help setup demo demo-check test test-long test-cluster lint format bench lock clean .FORCE
 .DEFAULT_GOAL := help

@@ -62,8 +62,9 @@ def install(python: Path) -> None:
     """Install the lock, then the project itself with the build backend that the lock brought."""
     pip = [str(python), "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     print("installing the locked packages", flush=True)
-    # Wheels only: building from source would run build tools that no hash covers.
-    run([*pip, "--require-hashes", "--only-binary=:all:", "--requirement", str(PROJECT / "requirements" / "dev.txt")])
+    # The lock is closed, so nothing is left to resolve. Wheels only: a build would run tools that no hash covers.
+    locked = ["--require-hashes", "--no-deps", "--only-binary=:all:"]
+    run([*pip, *locked, "--requirement", str(PROJECT / "requirements" / "dev.txt")])
     run([*pip, "--no-deps", "--no-build-isolation", "--editable", str(PROJECT)])
 
 
