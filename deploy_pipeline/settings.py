@@ -45,7 +45,8 @@ class Settings(BaseSettings):
         description="Kubeconfig context of a channel's cluster, as `test=staging,prod=production`; default: the current context.",
     )
     system_namespace: str = Field(
-        "deploy-pipeline", description="Namespace in each cluster for locks, inventories, approvals and release records."
+        "deploy-pipeline",
+        description="Namespace in each cluster for locks, inventories, approvals and release records.",
     )
     secrets_dir: Path | None = Field(
         None, description="Directory secret store: one file a name, `<name>` or `<name>.yaml`."
@@ -58,7 +59,9 @@ class Settings(BaseSettings):
         "*/30 * * * *", description="Cron of the drift check of channels that set no `drift_schedule`."
     )
     app_threads: int = Field(8, ge=1, le=64, description="How many apps of a channel are worked on at once.")
-    render_timeout: float = Field(120, gt=0, description="Limit for one call of kubectl or helm while rendering, in seconds.")
+    render_timeout: float = Field(
+        120, gt=0, description="Limit for one call of kubectl or helm while rendering, in seconds."
+    )
     lock_wait: float = Field(30, ge=0, description="How long a release waits for the channel's lock, in seconds.")
 
     @classmethod

@@ -1,0 +1,105 @@
+"""Comparing two states of one object: what people asked for, field by field, and nothing else.
+
+What the API server keeps for itself is left out on both sides. Lists whose elements have names (containers, ports, env) are
+compared by name, so that one inserted element is one change; an order that changes alone is a change of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from deploy_pipeline.changes.change_set import FieldChange
+from deploy_pipeline.redaction import Redactor
+
+# Set by the server on every write or read; nobody asks for them in a manifest.
+_SERVER_METADATA = frozenset(
+    (
+        "managedFields",
+        "resourceVersion",
+        "uid",
+        "generation",
+        "creationTimestamp",
+        "selfLink",
+        "deletionGracePeriodSeconds",
+    )
+)
+_ORDER = "[order]"
+# Chosen by the server for a new object, and another one at each dry run.
+_CHOSEN_AT_CREATION = {("", "Service"): ("clusterIP", "clusterIPs", "healthCheckNodePort")}
+
+
+def field_changes(
+    before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, redactor: Redactor
+) -> tuple[FieldChange, ...]:
+    """All fields that differ between two states of an object, masked, sorted by path; None is a missing object."""
+    old, new = (dict(_leaves(_normal(state, redactor))) if state else {} for state in (before, after))
+    changed = sorted(path for path in old.keys() | new.keys() if _differs(path, old.get(path), new.get(path)))
+    return tuple(
+        FieldChange(path, _shown(old.get(path), redactor), _shown(new.get(path), redactor)) for path in changed
+    )
+
+
+def without_server_choices(dry_run: Mapping[str, Any], desired: Mapping[str, Any]) -> dict[str, Any]:
+    """The dry run of a creation without what the server chose by chance: addresses, ports, tokens of this try."""
+    group = str(desired["apiVersion"]).rpartition("/")[0]
+    spec = dict(dry_run.get("spec") or {})
+    asked = desired.get("spec") or {}
+    for name in _CHOSEN_AT_CREATION.get((group, str(desired["kind"])), ()):
+        if name not in asked:
+            spec.pop(name, None)
+    if (group, desired["kind"]) == ("", "Service"):
+        spec["ports"] = _without_node_ports(spec.get("ports") or (), asked.get("ports") or ())
+    return {**dry_run, "spec": spec} if "spec" in dry_run else dict(dry_run)
+
+
+def _without_node_ports(ports: Sequence[Mapping[str, Any]], asked: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    fixed = {port.get("nodePort") for port in asked}
+    return [{k: v for k, v in port.items() if k != "nodePort" or v in fixed} for port in ports]
+
+
+def _normal(state: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
+    masked = redactor.mask_object(state)
+    masked.pop("status", None)
+    masked["metadata"] = {k: v for k, v in masked["metadata"].items() if k not in _SERVER_METADATA and v != {}}
+    return masked
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key in value:
+            yield from _leaves(value[key], _join(path, str(key)))
+    elif isinstance(value, list) and value:
+        names = _names(value)
+        for label, item in zip(names or range(len(value)), value, strict=True):
+            yield from _leaves(item, f"{path}[{label}]")
+        if names and len(names) > 1:
+            yield path + _ORDER, names
+    else:
+        yield path, value
+
+
+def _differs(path: str, old: Any, new: Any) -> bool:
+    if path.endswith(_ORDER):  # elements that come or go show by themselves; only a move is a change of order
+        kept = [name for name in old or () if name in (new or ())]
+        return bool(kept) and new != kept + [name for name in new if name not in kept]
+    return bool(old != new)
+
+
+def _names(items: Sequence[Any]) -> list[str] | None:
+    """The names of the elements, if each has one of its own."""
+    if not all(isinstance(item, Mapping) and isinstance(item.get("name"), str) for item in items):
+        return None
+    names = [item["name"] for item in items]
+    return names if len(set(names)) == len(names) else None
+
+
+def _join(path: str, key: str) -> str:
+    if key.replace("-", "").replace("_", "").isalnum():
+        return f"{path}.{key}" if path else key
+    return f'{path}["{key}"]'
+
+
+def _shown(value: Any, redactor: Redactor) -> str | None:
+    return None if value is None else redactor.redact(json.dumps(value, ensure_ascii=False, sort_keys=True))

@@ -1,0 +1,155 @@
+"""A change set for people: Markdown for the Dagster UI, plain text for a terminal.
+
+The values shown come from branches nobody trusts yet, so nothing of them can end a code fence or start markup.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from deploy_pipeline.changes.change_set import AppChanges, ChangeSet, FieldChange, ObjectChange, Operation
+
+_SIGNS = {Operation.CREATE: "+", Operation.UPDATE: "~", Operation.PRUNE: "-", Operation.NONE: " "}
+_COLOURS = {"+": "32", "-": "31", "~": "33"}
+_LONGEST_VALUE = 400
+
+
+def summary(change_set: ChangeSet) -> str:
+    """The counts in one line: ``2 created, 1 changed, 0 pruned, 12 unchanged``."""
+    counts = change_set.counts
+    line = ", ".join(f"{counts[key]} {word}" for key, word in _WORDS.items())
+    again = sum(1 for app in change_set.apps if app.reapply)
+    return f"{line}; {again} app(s) applied again" if again else line
+
+
+_WORDS = {"create": "created", "update": "changed", "prune": "pruned", "none": "unchanged"}
+
+
+def markdown(change_set: ChangeSet, *, limit: int = 60_000) -> str:
+    """Summary table, then each app's changes; cut at ``limit`` characters with a line that says so."""
+    lines = [
+        f"**{_inline(change_set.channel)}**: {summary(change_set)}",
+        "",
+        f"Digest `{change_set.digest}`",
+        "",
+        "| app | driver | created | changed | pruned | unchanged | |",
+        "|---|---|--:|--:|--:|--:|---|",
+        *(_row(app) for app in change_set.apps),
+    ]
+    for app in change_set.apps:
+        if not app.is_empty or app.warnings or app.hooks:
+            lines += ["", *_section(app)]
+    return _cut("\n".join(lines), limit)
+
+
+def text(change_set: ChangeSet, *, colour: bool = False) -> str:
+    """The change set for a terminal."""
+    lines = [f"channel {change_set.channel}: {summary(change_set)}", f"digest {change_set.digest}"]
+    for app in change_set.apps:
+        if app.is_empty and not app.warnings:
+            continue
+        lines += ["", f"{app.app} ({app.driver}{', left the channel' if app.removed else ''})"]
+        lines += [f"  ! {warning}" for warning in app.warnings]
+        lines += [f"  ~ {app.reapply}"] if app.reapply else []
+        lines += [f"  {_painted(line, colour)}" for change in app.changed for line in _object_lines(change)]
+    return "\n".join(lines)
+
+
+def differences(approved: ChangeSet, today: ChangeSet, *, limit: int = 20) -> tuple[str, ...]:
+    """What differs between two change sets, one line each: the reasons why one is not the other."""
+    found = [
+        f"{what}: approved {_short(old)}, now {_short(new)}"
+        for what, old, new in (
+            ("channel", approved.channel, today.channel),
+            ("cluster", approved.cluster, today.cluster),
+            ("tree", approved.tree, today.tree),
+        )
+        if old != new
+    ]
+    found += [f"secret {name} changed" for name, _ in sorted(set(approved.secrets) ^ set(today.secrets))]
+    old_changes, new_changes = _by_object(approved), _by_object(today)
+    for key in sorted(old_changes.keys() | new_changes.keys()):
+        found += _object_differences(key, old_changes.get(key), new_changes.get(key))
+    for name in sorted({app.app for app in (*approved.apps, *today.apps)}):
+        before, now = approved.app(name), today.app(name)
+        if (before.reapply if before else "") != (now.reapply if now else ""):
+            found.append(f"{name}: {(now and now.reapply) or 'no longer applied again'}")
+    unique = list(dict.fromkeys(found))
+    return tuple(unique[:limit]) + ((f"and {len(unique) - limit} more",) if len(unique) > limit else ())
+
+
+def _by_object(change_set: ChangeSet) -> dict[tuple[str, str], ObjectChange]:
+    return {(app.app, str(change.ref)): change for app in change_set.apps for change in app.changed}
+
+
+def _object_differences(key: tuple[str, str], old: ObjectChange | None, new: ObjectChange | None) -> Iterator[str]:
+    name = f"{key[0]}: {key[1]}"
+    if new is None:
+        yield f"{name}: approved to {old.operation.value if old else '?'}, now unchanged"
+    elif old is None:
+        yield f"{name}: now to {new.operation.value}, which was not approved"
+    elif old.operation is not new.operation:
+        yield f"{name}: approved to {old.operation.value}, now to {new.operation.value}"
+    else:
+        for field in sorted(set(old.fields) ^ set(new.fields), key=lambda field: field.path):
+            word = "approved" if field in old.fields else "now"
+            yield f"{name}: {field.path}: {word} {_clip(field.before)} → {_clip(field.after)}"
+
+
+def _row(app: AppChanges) -> str:
+    counts = app.counts
+    note = "left the channel" if app.removed else app.reapply
+    cells = (app.app, app.driver, *(str(counts[key]) for key in _WORDS), note)
+    return "| " + " | ".join(_inline(cell) for cell in cells) + " |"
+
+
+def _section(app: AppChanges) -> Iterator[str]:
+    yield f"### {_inline(app.app)}"
+    yield from (f"- ⚠ {_inline(warning)}" for warning in app.warnings)
+    yield from (f"- hook: {_inline(hook)}" for hook in app.hooks)
+    body = [line for change in app.changed for line in _object_lines(change)]
+    if body:
+        fence = "`" * max(3, 1 + max((len(run) for line in body for run in re.findall("`+", line)), default=0))
+        yield from ("", f"{fence}diff", *body, fence)
+
+
+def _object_lines(change: ObjectChange) -> Iterator[str]:
+    yield f"{_SIGNS[change.operation]} {change.ref}"
+    for field in change.fields:
+        yield from _field_lines(field)
+
+
+def _field_lines(field: FieldChange) -> Iterator[str]:
+    if field.before is not None:
+        yield f"-   {field.path}: {_clip(field.before)}"
+    if field.after is not None:
+        yield f"+   {field.path}: {_clip(field.after)}"
+
+
+def _clip(value: str | None) -> str:
+    if value is None:
+        return "(absent)"
+    return value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}… ({len(value)} characters)"
+
+
+def _short(value: str) -> str:
+    return value[:12] if re.fullmatch("[0-9a-f]{40}", value) else value
+
+
+def _inline(value: str) -> str:
+    """Text that no Markdown reader takes for markup."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|@~])", r"\\\1", value.replace("\n", " "))
+
+
+def _painted(line: str, colour: bool) -> str:
+    code = _COLOURS.get(line[:1])
+    return f"\x1b[{code}m{line}\x1b[0m" if colour and code else line
+
+
+def _cut(document: str, limit: int) -> str:
+    if len(document) <= limit:
+        return document
+    kept = document[: limit - 200].rpartition("\n")[0]
+    longest = max((len(run) for run in re.findall("^`{3,}", kept, re.MULTILINE)), default=3)
+    return f"{kept}\n{'`' * longest}\n\nCut here: {len(document) - len(kept)} more characters; `deploy-pipeline diff` shows all."

@@ -1,0 +1,103 @@
+"""Reading, trying and writing single objects: GET, server-side dry run, server-side apply, delete.
+
+Server-side apply (KEP-555) makes the server say what an apply would do; the dry run and the apply differ in one query
+parameter only, which is what makes the predicted change the real one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from deploy_pipeline.cluster.connection import APPLY_PATCH, Answer, Connection
+from deploy_pipeline.cluster.objects import FIELD_MANAGER, Manifest, ObjectRef
+from deploy_pipeline.cluster.resources import Resources
+from deploy_pipeline.errors import ManifestRejected, RaceLost
+from deploy_pipeline.redaction import Redactor
+
+
+class Objects:
+    """Access to the objects of one cluster. Errors never quote secret values."""
+
+    def __init__(self, connection: Connection, resources: Resources, redactor: Redactor) -> None:
+        self._connection = connection
+        self._resources = resources
+        self._redactor = redactor
+
+    def locate(self, manifest: Manifest, namespace: str | None) -> Manifest:
+        """The manifest with its namespace settled: its own, else the app's, else ``default``; none if cluster-wide.
+
+        Kinds the cluster does not serve yet are left as they are.
+        """
+        resource = self._resources.find(manifest["apiVersion"], manifest["kind"])
+        metadata = dict(manifest["metadata"])
+        if resource is None:
+            return manifest
+        if resource.namespaced:
+            metadata["namespace"] = metadata.get("namespace") or namespace or "default"
+        else:
+            metadata.pop("namespace", None)
+        return {**manifest, "metadata": metadata}
+
+    def serves(self, manifest: Mapping[str, Any]) -> bool:
+        """Whether the cluster serves the manifest's kind now."""
+        return self._resources.find(manifest["apiVersion"], manifest["kind"]) is not None
+
+    def live(self, manifest: Mapping[str, Any]) -> Manifest | None:
+        """The object as it is in the cluster now, or None; also None when its kind is not served."""
+        if not self.serves(manifest):
+            return None
+        answer = self._connection.get(self._path(manifest))
+        if answer.status == 404:
+            return None
+        return self._result(answer, manifest, "read")
+
+    def dry_run(self, manifest: Manifest, manager: str = FIELD_MANAGER) -> Manifest | None:
+        """What the object would be after :meth:`apply`; None when the server cannot say yet.
+
+        That is so for an object whose namespace or kind is made by the same release.
+        """
+        if not self.serves(manifest):
+            return None
+        answer = self._patch(manifest, manager, {"dryRun": "All"})
+        if answer.status == 404:
+            return None
+        return self._result(answer, manifest, "dry run")
+
+    def apply(self, manifest: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
+        """Server-side apply, taking over fields that other managers hold; returns the object as it is then."""
+        return self._result(self._patch(manifest, manager, {}), manifest, "apply")
+
+    def delete(self, live: Manifest) -> None:
+        """Delete exactly the object that was read: one that was replaced meanwhile is left alone. Gone is fine."""
+        options = {
+            "kind": "DeleteOptions",
+            "apiVersion": "v1",
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": live["metadata"]["uid"]},
+        }
+        answer = self._connection.send("DELETE", self._path(live), None, options)
+        if answer.status == 409:
+            raise RaceLost(f"{ObjectRef.of(live)} was replaced while it was being pruned")
+        if answer.status != 404:
+            self._result(answer, live, "delete")
+
+    def _patch(self, manifest: Manifest, manager: str, query: Mapping[str, str]) -> Answer:
+        parameters = {"fieldManager": manager, "force": "true", "fieldValidation": "Strict", **query}
+        return self._connection.send("PATCH", self._path(manifest), parameters, manifest, APPLY_PATCH)
+
+    def _path(self, manifest: Mapping[str, Any]) -> str:
+        metadata = manifest["metadata"]
+        return self._resources.of(manifest).path(metadata.get("namespace") or "default", metadata["name"])
+
+    def _result(self, answer: Answer, manifest: Mapping[str, Any], action: str) -> Manifest:
+        if answer.ok:
+            return answer.body
+        raise rejection(ObjectRef.of(manifest), answer, action, self._redactor)
+
+
+def rejection(ref: ObjectRef, answer: Answer, action: str, redactor: Redactor) -> ManifestRejected:
+    """The server's refusal as an error; for a Secret only the field names, since the server quotes values."""
+    if ref.kind == "Secret":
+        return ManifestRejected(f"{ref}: {action} refused ({answer.reason})", details=answer.fields)
+    return ManifestRejected(f"{ref}: {action} refused: {redactor.redact(answer.message)}")

@@ -1,0 +1,61 @@
+"""One cluster as the actions see it: its objects, its identity, and the deployer's own records in it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from deploy_pipeline.cluster.apply import Objects
+from deploy_pipeline.cluster.connection import Connection
+from deploy_pipeline.cluster.inventory import Inventories
+from deploy_pipeline.cluster.lock import ChannelLock
+from deploy_pipeline.cluster.records import Records
+from deploy_pipeline.cluster.resources import Resources
+from deploy_pipeline.cluster.system import SystemDocuments
+from deploy_pipeline.errors import ClusterUnreachable
+from deploy_pipeline.redaction import Redactor
+
+
+class Cluster:
+    """A cluster, and where its credentials come from (for tools that make their own connection)."""
+
+    def __init__(self, kubeconfig: Path | None, context: str | None, system_namespace: str) -> None:
+        self.kubeconfig = kubeconfig
+        self.context = context
+        self._system_namespace = system_namespace
+        self.connection = Connection(kubeconfig, context)
+        self.resources = Resources(self.connection)
+        self.documents = SystemDocuments(self.connection, system_namespace)
+
+    @cached_property
+    def uid(self) -> str:
+        """Identity of the cluster: the uid of its ``kube-system`` namespace, which lives as long as the cluster."""
+        answer = self.connection.get("/api/v1/namespaces/kube-system")
+        if not answer.ok:
+            raise ClusterUnreachable(
+                f"the identity of the cluster at {self.connection.host} cannot be read: {answer.reason}",
+                hint="the deployer needs the right to get the namespace kube-system",
+            )
+        return str(answer.body["metadata"]["uid"])
+
+    @cached_property
+    def redactor(self) -> Redactor:
+        """The redactor with this cluster's key: fingerprints are the same for every deployer of the cluster."""
+        return Redactor(self.documents.mask_key())
+
+    @cached_property
+    def objects(self) -> Objects:
+        """Reading, trying and writing single objects."""
+        return Objects(self.connection, self.resources, self.redactor)
+
+    def inventories(self, channel: str) -> Inventories:
+        """What the apps of a channel own here."""
+        return Inventories(self.documents, channel)
+
+    def records(self, channel: str) -> Records:
+        """What was approved and released for a channel."""
+        return Records(self.documents, channel)
+
+    def lock(self, channel: str) -> ChannelLock:
+        """The lock of a channel."""
+        return ChannelLock(self.connection, self.documents, channel, self._system_namespace)

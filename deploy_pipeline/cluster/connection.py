@@ -1,0 +1,152 @@
+"""One pooled connection to one Kubernetes API server, through the official Python client.
+
+The client's configuration does what it does well (kubeconfig, contexts, in-cluster accounts, token refresh, TLS); requests
+go through its connection pool as plain JSON, because the generated model classes would drop fields they do not know.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from deploy_pipeline.errors import ClusterUnreachable, SettingsError
+from kubernetes import client, config
+
+APPLY_PATCH = "application/apply-patch+yaml"
+_TIMEOUT = urllib3.Timeout(connect=5, read=60)
+_POOL_SIZE = 32
+_IDEMPOTENT_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the API server said: HTTP status and the parsed JSON body."""
+
+    status: int
+    body: dict[str, Any]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the request was carried out."""
+        return 200 <= self.status < 300
+
+    @property
+    def reason(self) -> str:
+        """The server's machine-readable reason, such as ``NotFound`` or ``Invalid``."""
+        return str(self.body.get("reason") or self.status)
+
+    @property
+    def message(self) -> str:
+        """The server's words. May quote values of the object: redact before showing."""
+        return str(self.body.get("message") or f"HTTP {self.status}")
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields the server complains about, with its reason but without their values."""
+        causes = (self.body.get("details") or {}).get("causes") or ()
+        return tuple(f"{cause.get('field', '?')}: {cause.get('reason', 'invalid')}" for cause in causes)
+
+
+class Connection:
+    """Sends requests to one cluster. Safe to share between threads.
+
+    Raises ClusterUnreachable when the server does not answer, is overloaded (429) or broken (5xx), after trying again
+    where that can do no harm; every other status comes back as an :class:`Answer`.
+    """
+
+    def __init__(self, kubeconfig: Path | None = None, context: str | None = None) -> None:
+        self._configuration = _load(kubeconfig, context)
+        self._client = client.ApiClient(self._configuration)
+        self._auth = threading.Lock()
+
+    @property
+    def host(self) -> str:
+        """The server's URL, for messages."""
+        return str(self._configuration.host)
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Answer:
+        """Read one resource or list."""
+        return self.send("GET", path, query)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+    ) -> Answer:
+        """Send one request; ``query`` values are encoded here, ``path`` must be already."""
+        repeatable = method == "GET" or content_type == APPLY_PATCH
+        for attempt in range(_IDEMPOTENT_TRIES if repeatable else 1):
+            if attempt:
+                time.sleep(0.2 * 2**attempt)
+            try:
+                answer = self._once(method, path, query, body, content_type)
+            except urllib3.exceptions.HTTPError as error:
+                problem = _plain(error)
+            else:
+                if answer.status != 429 and answer.status < 500:
+                    return answer
+                problem = f"HTTP {answer.status} {answer.reason}"
+        raise ClusterUnreachable(
+            f"the cluster at {self.host} did not answer {method} {path.partition('?')[0]}: {problem}",
+            hint="check that the API server is up and that KUBECONFIG names it; the run is retried by itself",
+        )
+
+    def _once(self, method: str, path: str, query: Mapping[str, str] | None, body: Any, content_type: str) -> Answer:
+        headers = {"Accept": "application/json", "User-Agent": "deploy-pipeline"}
+        fields = list((query or {}).items())
+        with self._auth:  # refreshes tokens in place
+            self._client.update_params_for_auth(headers, fields, ["BearerToken"])
+        url = self.host + path + ("?" + urllib3.request.urlencode(fields) if fields else "")
+        data = None
+        if body is not None:
+            headers["Content-Type"] = content_type
+            data = json.dumps(body).encode()
+        response = self._client.rest_client.pool_manager.request(
+            method, url, body=data, headers=headers, timeout=_TIMEOUT, retries=False
+        )
+        return Answer(response.status, _parse(response.data))
+
+
+def _load(kubeconfig: Path | None, context: str | None) -> client.Configuration:
+    configuration = client.Configuration()
+    configuration.connection_pool_maxsize = _POOL_SIZE
+    try:
+        if kubeconfig is None and context is None and not _has_default_kubeconfig():
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            config.load_kube_config(
+                config_file=str(kubeconfig) if kubeconfig else None, context=context, client_configuration=configuration
+            )
+    except (config.ConfigException, OSError) as error:
+        raise SettingsError(
+            f"no cluster to talk to: {error}",
+            hint="set KUBECONFIG (or DEPLOY_KUBECONFIG) to a kubeconfig of the cluster",
+        ) from None
+    return configuration
+
+
+def _has_default_kubeconfig() -> bool:
+    return any(Path(part).expanduser().exists() for part in config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION.split(":"))
+
+
+def _parse(data: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(data) if data else {}
+    except ValueError:
+        return {"message": "the answer is not JSON"}
+    return body if isinstance(body, dict) else {"message": "the answer is not an object"}
+
+
+def _plain(error: urllib3.exceptions.HTTPError) -> str:
+    reason = getattr(error, "reason", None) or error
+    return f"{type(reason).__name__}: {str(reason).rpartition(': ')[2]}"

@@ -1,0 +1,110 @@
+"""Which objects an app owns in the cluster: what makes pruning possible and safe.
+
+The inventory grows before the first write of a release and shrinks after the last prune, so that a release killed in
+between leaves no object that nobody remembers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from deploy_pipeline.cluster.objects import Manifest, ObjectRef
+from deploy_pipeline.cluster.system import SystemDocuments
+
+_KIND = "inventory"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One owned object, with the API version it was last applied in."""
+
+    api_version: str
+    ref: ObjectRef
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Member:
+        """The member a located manifest is."""
+        return cls(manifest["apiVersion"], ObjectRef.of(manifest))
+
+    def stub(self) -> Manifest:
+        """The least manifest that names the object."""
+        metadata = {"name": self.ref.name} | ({"namespace": self.ref.namespace} if self.ref.namespace else {})
+        return {"apiVersion": self.api_version, "kind": self.ref.kind, "metadata": metadata}
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What one app owns. A Helm app owns its release instead of single objects."""
+
+    app: str
+    driver: str
+    members: tuple[Member, ...] = ()
+    helm_release: tuple[str, str] | None = None
+
+
+class Inventories:
+    """The inventories of the apps of one channel, in the cluster."""
+
+    def __init__(self, documents: SystemDocuments, channel: str) -> None:
+        self._documents = documents
+        self._channel = channel
+
+    def all(self) -> dict[str, Inventory]:
+        """Every app of the channel that owns something, by name."""
+        found = self._documents.list(f"{_KIND}.{self._channel}").values()
+        return {document["app"]: _from_json(document) for document in found if document}
+
+    def put(self, inventory: Inventory) -> None:
+        """Replace the inventory of one app."""
+        self._documents.change(f"{_KIND}.{self._channel}", self._name(inventory.app), lambda _: _to_json(inventory))
+
+    def grow(self, inventory: Inventory) -> Inventory:
+        """Add to the inventory of one app; nothing leaves it. Returns what it is then. Writes only if it grew."""
+        known = self._documents.read(self._name(inventory.app))
+        old = _from_json(known).members if known else ()
+        whole = Inventory(inventory.app, inventory.driver, _merged(old, inventory.members), inventory.helm_release)
+        if known != _to_json(whole):
+            self.put(whole)
+        return whole
+
+    def settle(self, inventory: Inventory) -> None:
+        """Make it the inventory of its app; writes only if that differs."""
+        if self._documents.read(self._name(inventory.app)) != _to_json(inventory):
+            self.put(inventory)
+
+    def forget(self, app: str) -> None:
+        """The app owns nothing any more."""
+        self._documents.delete(self._name(app))
+
+    def _name(self, app: str) -> str:
+        return f"{_KIND}.{self._channel}.{app}"
+
+
+def _merged(old: Iterable[Member], new: Iterable[Member]) -> tuple[Member, ...]:
+    by_ref = {member.ref: member for member in old} | {member.ref: member for member in new}
+    return tuple(by_ref[ref] for ref in sorted(by_ref))
+
+
+def _to_json(inventory: Inventory) -> dict[str, Any]:
+    members = sorted(inventory.members, key=lambda member: member.ref)
+    return {
+        "app": inventory.app,
+        "driver": inventory.driver,
+        "helm_release": list(inventory.helm_release) if inventory.helm_release else None,
+        "members": [[m.api_version, m.ref.kind, m.ref.namespace, m.ref.name] for m in members],
+    }
+
+
+def _from_json(document: dict[str, Any]) -> Inventory:
+    release = document["helm_release"]
+    return Inventory(
+        app=document["app"],
+        driver=document["driver"],
+        helm_release=(release[0], release[1]) if release else None,
+        members=tuple(
+            Member(version, ObjectRef(version.rpartition("/")[0], kind, namespace, name))
+            for version, kind, namespace, name in document["members"]
+        ),
+    )

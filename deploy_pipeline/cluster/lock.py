@@ -1,0 +1,147 @@
+"""One release at a time per channel, whoever runs it: a Lease in the cluster itself.
+
+Dagster's run queue orders the runs of one Dagster; a second Dagster or a command line knows nothing of it. The Lease is
+renewed while it is held and expires when its holder dies. As in the leader election of Kubernetes' own controllers, a waiter
+trusts its own watch (the Lease did not change for its whole duration) rather than the clocks of two machines to agree.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from deploy_pipeline.cluster.connection import Answer, Connection
+from deploy_pipeline.cluster.system import SystemDocuments
+from deploy_pipeline.errors import ChannelLocked, DeployError, RaceLost
+
+_DURATION = 20.0
+_RENEW_EVERY = 5.0
+_POLL = 0.5
+_CLOCK_SKEW = 60.0
+
+
+class ChannelLock:
+    """The lock of one channel. ``holder`` is shown to whoever waits for it."""
+
+    def __init__(self, connection: Connection, documents: SystemDocuments, channel: str, namespace: str) -> None:
+        self._connection = connection
+        self._documents = documents
+        self._channel = channel
+        self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        self._name = f"channel.{channel}"
+        self._lost = threading.Event()
+        self._seen: tuple[str, float] = ("", 0.0)
+
+    @contextmanager
+    def held(self, purpose: str, wait: float) -> Iterator[ChannelLock]:
+        """Hold the lock for the block; waits at most ``wait`` seconds. Raises ChannelLocked with the holder's name."""
+        holder = f"{purpose} on {socket.gethostname()} pid {os.getpid()} {uuid.uuid4().hex[:8]}"
+        self._acquire(holder, wait)
+        stop = threading.Event()
+        renewer = threading.Thread(target=self._keep, args=(holder, stop), name="channel-lock", daemon=True)
+        renewer.start()
+        try:
+            yield self
+        finally:
+            stop.set()
+            renewer.join()
+            self._release(holder)
+
+    def check(self) -> None:
+        """Raise RaceLost when the lock was lost meanwhile: called before each step that writes."""
+        if self._lost.is_set():
+            raise RaceLost(f"the lock of channel {self._channel} was lost to another release; nothing further was done")
+
+    def _acquire(self, holder: str, wait: float) -> None:
+        deadline = time.monotonic() + wait
+        while True:
+            current = self._take(holder)
+            if current is None:
+                return
+            if time.monotonic() >= deadline:
+                raise ChannelLocked(
+                    f"channel {self._channel} is locked by {current}",
+                    hint=f"wait for it to end; the lock of a dead process expires after {_DURATION:.0f} s",
+                )
+            time.sleep(_POLL)
+
+    def _take(self, holder: str) -> str | None:
+        """Try once; None when the lock is ours, else who holds it."""
+        answer = self._connection.get(f"{self._path}/{self._name}")
+        if answer.status == 404:
+            self._documents.ensure_namespace()
+            made = self._connection.send("POST", self._path, None, self._lease(holder))
+            return None if self._won(made) else "another process"
+        spec = self._documents.checked(answer, self._name).body.get("spec") or {}
+        current = spec.get("holderIdentity")
+        if current and not self._expired(spec):
+            return str(current)
+        version = answer.body["metadata"]["resourceVersion"]
+        taken = self._connection.send("PUT", f"{self._path}/{self._name}", None, self._lease(holder, version))
+        return None if self._won(taken) else "another process"
+
+    def _expired(self, spec: dict[str, Any]) -> bool:
+        """Unchanged under our eyes for its duration, or older than any plausible difference of clocks."""
+        renewed = str(spec.get("renewTime") or "")
+        if not renewed:
+            return True
+        duration = float(spec.get("leaseDurationSeconds") or _DURATION)
+        if self._seen[0] != renewed:
+            self._seen = (renewed, time.monotonic())
+        age = _now() - datetime.fromisoformat(renewed.replace("Z", "+00:00"))
+        return time.monotonic() - self._seen[1] > duration or age > timedelta(seconds=duration + _CLOCK_SKEW)
+
+    def _won(self, answer: Answer) -> bool:
+        if answer.status == 409:
+            return False
+        self._documents.checked(answer, self._name)
+        return True
+
+    def _keep(self, holder: str, stop: threading.Event) -> None:
+        """Renew until stopped; the lock counts as lost once it could not be renewed for its whole duration."""
+        renewed = time.monotonic()
+        while not stop.wait(_RENEW_EVERY):
+            try:
+                ours = self._renew(holder)
+            except DeployError:
+                ours = time.monotonic() - renewed < _DURATION - _RENEW_EVERY
+            else:
+                renewed = time.monotonic()
+            if not ours:
+                self._lost.set()
+                return
+
+    def _renew(self, holder: str) -> bool:
+        answer = self._connection.get(f"{self._path}/{self._name}")
+        if answer.status == 404 or (answer.body.get("spec") or {}).get("holderIdentity") != holder:
+            return False
+        version = answer.body["metadata"]["resourceVersion"]
+        return self._won(self._connection.send("PUT", f"{self._path}/{self._name}", None, self._lease(holder, version)))
+
+    def _release(self, holder: str) -> None:
+        """Give the lock back at once; if that fails it expires by itself."""
+        try:
+            answer = self._connection.get(f"{self._path}/{self._name}")
+            if answer.ok and (answer.body.get("spec") or {}).get("holderIdentity") == holder:
+                version = answer.body["metadata"]["resourceVersion"]
+                self._connection.send("PUT", f"{self._path}/{self._name}", None, self._lease("", version))
+        except DeployError:
+            return
+
+    def _lease(self, holder: str, version: str | None = None) -> dict[str, Any]:
+        metadata = {"name": self._name} | ({"resourceVersion": version} if version else {})
+        spec: dict[str, Any] = {"leaseDurationSeconds": int(_DURATION)}
+        if holder:
+            spec |= {"holderIdentity": holder, "renewTime": _now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
+        return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)

@@ -1,0 +1,126 @@
+"""What was approved and what was released, kept in the cluster it was approved for.
+
+An approval is written here by the deployer before the release branch moves; whoever can only push to git cannot make one.
+A release record says what runs, what ran before, and how far a release got that was interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Any
+
+from deploy_pipeline.cluster.system import SystemDocuments
+
+_KEPT_RELEASES = 50
+_KEPT_APPROVALS = 20
+
+
+class ReleaseState(str, Enum):
+    """How far a release got."""
+
+    RELEASING = "releasing"
+    RELEASED = "released"
+    PARTIAL = "partial"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Approval:
+    """The evidence that a change set was accepted for a channel. ``change_set`` is ChangeSet.to_json()."""
+
+    channel: str
+    commit: str
+    tree: str
+    digest: str
+    approved_by: str
+    approved_at: str
+    candidate: str
+    run_id: str
+    change_set: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ReleaseRecord:
+    """One release of a channel, as the cluster remembers it. Times are RFC 3339 in UTC."""
+
+    commit: str
+    tree: str
+    digest: str
+    state: ReleaseState
+    started: str
+    finished: str = ""
+    approved_by: str = ""
+    trigger: str = ""
+    run_id: str = ""
+    reason: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+class Records:
+    """Approvals and releases of one channel."""
+
+    def __init__(self, documents: SystemDocuments, channel: str) -> None:
+        self._documents = documents
+        self._channel = channel
+
+    def approve(self, approval: Approval) -> None:
+        """Store an approval, and drop the oldest beyond those worth keeping."""
+        kind = f"approval.{self._channel}"
+        self._documents.change(kind, self._approval_name(approval.commit), lambda _: asdict(approval))
+        stored = sorted(self._documents.list(kind).items(), key=lambda item: item[1]["approved_at"], reverse=True)
+        for name, _ in stored[_KEPT_APPROVALS:]:
+            self._documents.delete(name)
+
+    def withdraw(self, commit: str) -> None:
+        """Forget the approval of a commit that never came to the release branch."""
+        self._documents.delete(self._approval_name(commit))
+
+    def approval(self, commit: str) -> Approval | None:
+        """The approval of exactly this commit, or None."""
+        document = self._documents.read(self._approval_name(commit))
+        return Approval(**document) if document and document["commit"] == commit else None
+
+    def releases(self) -> tuple[ReleaseRecord, ...]:
+        """All remembered releases, newest first."""
+        document = self._documents.read(f"releases.{self._channel}") or {"releases": []}
+        return tuple(ReleaseRecord(**{**r, "state": ReleaseState(r["state"])}) for r in document["releases"])
+
+    def last_released(self) -> ReleaseRecord | None:
+        """The last release that was completed: the last good state."""
+        return next((r for r in self.releases() if r.state is ReleaseState.RELEASED), None)
+
+    def begin(self, record: ReleaseRecord) -> None:
+        """Remember that a release starts to write; an unfinished one of the same commit is continued."""
+
+        def change(document: Any) -> Any:
+            kept = (document or {"releases": []})["releases"]
+            if kept and kept[0]["commit"] == record.commit and kept[0]["state"] != ReleaseState.RELEASED.value:
+                kept = kept[1:]
+            return {"releases": [_to_json(record), *kept][:_KEPT_RELEASES]}
+
+        self._documents.change("releases", f"releases.{self._channel}", change)
+
+    def finish(self, record: ReleaseRecord, state: ReleaseState, reason: str = "") -> ReleaseRecord:
+        """Remember how the release that was begun ended."""
+        ended = replace(record, state=state, finished=now(), reason=reason)
+
+        def change(document: Any) -> Any:
+            return {"releases": [_to_json(ended), *document["releases"][1:]]}
+
+        self._documents.change("releases", f"releases.{self._channel}", change)
+        return ended
+
+    def _approval_name(self, commit: str) -> str:
+        return f"approval.{self._channel}.{commit[:16]}"
+
+
+def now() -> str:
+    """The time as it stands in records: RFC 3339, UTC, whole seconds."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _to_json(record: ReleaseRecord) -> dict[str, Any]:
+    return {**asdict(record), "state": record.state.value}

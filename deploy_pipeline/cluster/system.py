@@ -1,0 +1,136 @@
+"""The deployer's own objects in the cluster: JSON documents in ConfigMaps of one system namespace.
+
+What was approved and released must be known to every deployer of the cluster and must outlive any Dagster, so it lies where
+it is true: beside what it describes. Documents are compressed, as a change set can be large and a ConfigMap holds 1 MiB.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from deploy_pipeline.cluster.connection import Answer, Connection
+from deploy_pipeline.errors import ClusterUnreachable, RaceLost, RefusedError
+
+_LABELS = {"app.kubernetes.io/managed-by": "deploy-pipeline"}
+_KIND_LABEL = "deploy-pipeline.io/document"
+_TRIES = 10
+_LARGEST = 900_000
+_KEY_SECRET = "deploy-pipeline-mask-key"
+
+
+class SystemDocuments:
+    """Named JSON documents in the system namespace, written with optimistic locking."""
+
+    def __init__(self, connection: Connection, namespace: str) -> None:
+        self._connection = connection
+        self._namespace = namespace
+
+    @property
+    def base(self) -> str:
+        """API path of the system namespace."""
+        return f"/api/v1/namespaces/{self._namespace}"
+
+    def read(self, name: str) -> Any:
+        """The document, or None when there is none."""
+        answer = self._connection.get(f"{self.base}/configmaps/{name}")
+        if answer.status == 404:
+            return None
+        return _unpack(self.checked(answer, name).body)
+
+    def list(self, kind: str) -> dict[str, Any]:
+        """All documents of one kind, by name."""
+        answer = self._connection.get(f"{self.base}/configmaps", {"labelSelector": f"{_KIND_LABEL}={kind}"})
+        items = self.checked(answer, kind).body.get("items") or ()
+        return {item["metadata"]["name"]: _unpack(item) for item in items}
+
+    def change(self, kind: str, name: str, change: Callable[[Any], Any]) -> Any:
+        """Replace a document by ``change(what it is now)``, atomically; ``change`` may run more than once.
+
+        Returns the new document. Raises RaceLost when others keep changing it.
+        """
+        for _ in range(_TRIES):
+            answer = self._connection.get(f"{self.base}/configmaps/{name}")
+            live = None if answer.status == 404 else self.checked(answer, name).body
+            document = change(_unpack(live) if live else None)
+            written = self._write(kind, name, document, live)
+            if written.status != 409:
+                self.checked(written, name)
+                return document
+        raise RaceLost(f"the record {name} in namespace {self._namespace} is being changed by others all the time")
+
+    def delete(self, name: str) -> None:
+        """Remove a document; gone is fine."""
+        answer = self._connection.send("DELETE", f"{self.base}/configmaps/{name}")
+        if answer.status != 404:
+            self.checked(answer, name)
+
+    def ensure_namespace(self) -> None:
+        """Make the system namespace if it is missing."""
+        if self._connection.get(self.base).status != 404:
+            return
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self._namespace, "labels": _LABELS}}
+        answer = self._connection.send("POST", "/api/v1/namespaces", None, body)
+        if answer.status != 409:
+            self.checked(answer, self._namespace)
+
+    def mask_key(self) -> bytes:
+        """The random key of this cluster's fingerprints, made at first use; the same for every deployer of it."""
+        path = f"{self.base}/secrets"
+        answer = self._connection.get(f"{path}/{_KEY_SECRET}")
+        if answer.status == 404:
+            self.ensure_namespace()
+            key = base64.b64encode(secrets.token_bytes(32)).decode()
+            body = {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": _KEY_SECRET, "labels": _LABELS},
+                "data": {"key": key},
+            }
+            made = self._connection.send("POST", path, None, body)
+            if made.status != 409:
+                self.checked(made, _KEY_SECRET)
+            answer = self._connection.get(f"{path}/{_KEY_SECRET}")
+        return base64.b64decode(self.checked(answer, _KEY_SECRET).body["data"]["key"])
+
+    def checked(self, answer: Answer, name: str) -> Answer:
+        """The answer, if the request was carried out; else RefusedError with what right may be missing."""
+        if answer.ok:
+            return answer
+        if answer.status in (401, 403):
+            raise RefusedError(
+                f"no right to use {name} in namespace {self._namespace}: {answer.reason}",
+                hint="the deployer needs ConfigMaps, Secrets and Leases in its system namespace",
+            )
+        raise ClusterUnreachable(f"reading or writing {name} in namespace {self._namespace} failed: {answer.reason}")
+
+    def _write(self, kind: str, name: str, document: Any, live: Mapping[str, Any] | None) -> Answer:
+        body = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": name, "labels": {**_LABELS, _KIND_LABEL: kind}},
+            "binaryData": {"document": _pack(name, document)},
+        }
+        if live is None:
+            self.ensure_namespace()
+            return self._connection.send("POST", f"{self.base}/configmaps", None, body)
+        body["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
+        return self._connection.send("PUT", f"{self.base}/configmaps/{name}", None, body)
+
+
+def _pack(name: str, document: Any) -> str:
+    packed = base64.b64encode(zlib.compress(json.dumps(document, sort_keys=True).encode(), 9)).decode()
+    if len(packed) > _LARGEST:
+        raise RefusedError(
+            f"the record {name} is too large for the cluster ({len(packed)} bytes)", hint="split the channel"
+        )
+    return packed
+
+
+def _unpack(config_map: Mapping[str, Any]) -> Any:
+    packed = (config_map.get("binaryData") or {}).get("document")
+    return json.loads(zlib.decompress(base64.b64decode(packed))) if packed else None

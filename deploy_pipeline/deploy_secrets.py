@@ -1,0 +1,69 @@
+"""Putting the Secrets of a released channel in place anew, from the store: after a rotation, without a release."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from deploy_pipeline.channels import load_channel
+from deploy_pipeline.cluster.lock import ChannelLock
+from deploy_pipeline.deployer import Deployer, Progress
+from deploy_pipeline.drivers.plan import Step, Target, apply_steps, plan_object, secret_manifests
+from deploy_pipeline.errors import RefusedError
+from deploy_pipeline.planning import each
+from deploy_pipeline.secret_stores import ReadOnce
+
+
+@dataclass(frozen=True)
+class SecretResult:
+    """One Secret that was put in place: ``create``, ``update`` or ``none``."""
+
+    app: str
+    secret: str
+    object: str
+    operation: str
+
+
+def deploy_secrets(
+    deployer: Deployer, channel: str, *, apps: Collection[str] = (), secret: str = "", progress: Progress
+) -> tuple[SecretResult, ...]:
+    """Put the Secrets of a released channel in place anew, from the store: all apps, some apps, or one secret.
+
+    Which Secrets go where is taken from what was released last, so that nobody's branch decides it.
+    """
+    deployer.mirror.fetch()
+    cluster = deployer.cluster(channel)
+    with cluster.lock(channel).held(f"secrets of {channel}", deployer.settings.lock_wait) as lock:
+        last = cluster.records(channel).last_released()
+        if last is None:
+            raise RefusedError(f"nothing was released to {channel} yet", hint="its first release brings its secrets")
+        tree = deployer.mirror.tree(last.commit)
+        described = load_channel(tree, channel)
+        for name in apps:
+            described.app(name)
+        owned = cluster.inventories(channel).all()
+        chosen = [
+            app for app in described.apps if (not apps or app.name in apps) and (not secret or secret in app.secrets)
+        ]
+        if secret and not chosen:
+            raise RefusedError(f"no app of {channel} has the secret {secret}")
+        store = ReadOnce(deployer.secret_store)
+        targets = [Target(channel, app, tree, cluster, store, owned.get(app.name), progress) for app in chosen]
+        results = each(
+            deployer,
+            targets,
+            lambda target: _put_secrets(target, secret, lock),
+            lambda target: target.app.name,
+            f"channel {channel}",
+        )
+    return tuple(result for found in results for result in found)
+
+
+def _put_secrets(target: Target, only: str, lock: ChannelLock) -> list[SecretResult]:
+    results = []
+    for name, manifest in secret_manifests(target).items():
+        if not only or name == only:
+            change = plan_object(target, manifest)
+            apply_steps(target, [Step(manifest, change)], lock.check)
+            results.append(SecretResult(target.app.name, name, str(change.ref), change.operation.value))
+    return results

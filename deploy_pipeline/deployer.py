@@ -1,0 +1,57 @@
+"""What every action is given: the repository, the secret store and the clusters that the settings name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from deploy_pipeline.channels import Channel, load_channel
+from deploy_pipeline.errors import SettingsError
+from deploy_pipeline.repository import Mirror
+from deploy_pipeline.secret_stores import DirectoryStore, NoStore, SecretStore
+from deploy_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from deploy_pipeline.cluster.cluster import Cluster
+
+Progress = Callable[[str], None]
+
+
+def silent(_: str) -> None:
+    """A Progress that says nothing."""
+
+
+@dataclass(frozen=True)
+class Deployer:
+    """Settings made into the parts that actions work with. Opens nothing until a part is used."""
+
+    settings: Settings
+    mirror: Mirror
+    secret_store: SecretStore
+    _clusters: dict[str | None, Cluster] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Deployer:
+        """Raises SettingsError when no repository is named."""
+        if not settings.repository:
+            raise SettingsError(
+                "no repository is configured", hint="set DEPLOY_REPOSITORY to the git URL or path of what is deployed"
+            )
+        name = hashlib.sha256(settings.repository.encode()).hexdigest()[:16]
+        store = DirectoryStore(settings.secrets_dir) if settings.secrets_dir else NoStore()
+        return cls(settings, Mirror(settings.repository, settings.state_dir / "mirrors" / f"{name}.git"), store)
+
+    def cluster(self, channel: str) -> Cluster:
+        """The cluster of a channel; one connection per kubeconfig context."""
+        from deploy_pipeline.cluster.cluster import Cluster  # half a second of imports, not needed to render
+
+        context = self.settings.contexts.get(channel)
+        if context not in self._clusters:
+            self._clusters[context] = Cluster(self.settings.kubeconfig, context, self.settings.system_namespace)
+        return self._clusters[context]
+
+    def channel_at(self, rev: str, name: str) -> Channel:
+        """A channel as the file at this revision says. Raises ChannelFaults, UnknownRevision."""
+        return load_channel(self.mirror.tree(rev), name)

@@ -1,0 +1,224 @@
+"""What will be done for one app, object by object: the common ground of the drivers.
+
+A plan is made once, by reading and trying only. The change set shown to people and the release that follows come from the
+same plan: there is no second computation that could decide otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from deploy_pipeline.changes import AppChanges, ObjectChange, Operation, field_changes, without_server_choices
+from deploy_pipeline.channels import App
+from deploy_pipeline.cluster.cluster import Cluster
+from deploy_pipeline.cluster.inventory import Inventory, Member
+from deploy_pipeline.cluster.objects import (
+    APP_LABEL,
+    CHANNEL_LABEL,
+    FIELD_MANAGER,
+    Manifest,
+    ObjectRef,
+    helm_release_of,
+    owner_of,
+)
+from deploy_pipeline.errors import OwnedByAnother
+from deploy_pipeline.repository import GitTree
+from deploy_pipeline.secret_stores import SecretStore, secret_manifest, secret_values
+
+Progress = Callable[[str], None]
+
+# Pruning one of these takes everything in it or of it along: that is never a consequence of a changed file.
+NEVER_PRUNED = frozenset(
+    (("", "Namespace"), ("", "PersistentVolumeClaim"), ("apiextensions.k8s.io", "CustomResourceDefinition"))
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One app of one channel on one cluster: what a driver is given."""
+
+    channel: str
+    app: App
+    tree: GitTree
+    cluster: Cluster
+    store: SecretStore
+    owned: Inventory | None
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Step:
+    """One object, and what happens to it. The manifest may hold secret values.
+
+    ``owned``: the object becomes the app's; a namespace made only because it is missing belongs to nobody.
+    """
+
+    manifest: Manifest = field(repr=False)
+    change: ObjectChange
+    owned: bool = True
+
+
+@dataclass(frozen=True)
+class AppPlan:
+    """What will be done for one app.
+
+    ``steps`` are applied by us, ``watched`` are further objects to wait for (those Helm applies), ``prunes`` are live
+    objects to delete, ``kept`` members that left the app and stay, ``helm_release`` namespace and name of the app's Helm
+    release, ``values`` the secret values files for it.
+    """
+
+    target: Target
+    changes: AppChanges
+    steps: tuple[Step, ...]
+    watched: tuple[Manifest, ...] = field(default=(), repr=False)
+    prunes: tuple[Manifest, ...] = field(default=(), repr=False)
+    kept: tuple[Member, ...] = ()
+    helm_release: tuple[str, str] | None = None
+    values: tuple[bytes, ...] = field(default=(), repr=False)
+
+    @property
+    def foundation(self) -> tuple[Step, ...]:
+        """The steps other apps may stand on."""
+        return tuple(step for step in self.steps if step.change.ref.is_foundation)
+
+    @property
+    def rest(self) -> tuple[Step, ...]:
+        """The steps only the app itself stands on."""
+        return tuple(step for step in self.steps if not step.change.ref.is_foundation)
+
+    @property
+    def inventory(self) -> Inventory:
+        """What the app owns once it is released and pruned, in a stable order."""
+        found = [Member.of(step.manifest) for step in self.steps if step.owned]
+        found += [*(Member.of(manifest) for manifest in self.watched), *self.kept]
+        by_ref = {member.ref: member for member in found}
+        members = tuple(by_ref[ref] for ref in sorted(by_ref))
+        return Inventory(self.changes.app, self.changes.driver, members, self.helm_release)
+
+    @property
+    def wanted(self) -> tuple[Manifest, ...]:
+        """Every object that must be there and ready in the end."""
+        return tuple(step.manifest for step in self.steps) + self.watched
+
+
+def plan_objects(target: Target, manifests: Sequence[Manifest]) -> tuple[Step, ...]:
+    """One step per manifest, in the order of application, missing namespaces first.
+
+    Raises ManifestRejected, OwnedByAnother.
+    """
+    namespaces = [Step(m, plan_object(target, m), owned=False) for m in _missing_namespaces(target, manifests)]
+    steps = [*namespaces, *(Step(manifest, plan_object(target, manifest)) for manifest in manifests)]
+    return tuple(sorted(steps, key=lambda step: (step.change.ref.rank, step.change.ref)))
+
+
+def plan_object(target: Target, manifest: Manifest, manager: str = FIELD_MANAGER) -> ObjectChange:
+    """What applying one located manifest would change. Raises ManifestRejected, OwnedByAnother."""
+    objects, redactor = target.cluster.objects, target.cluster.redactor
+    ref = ObjectRef.of(manifest)
+    live = objects.live(manifest)
+    if live is None:
+        tried = objects.dry_run(manifest, manager)
+        after = without_server_choices(tried, manifest) if tried else manifest
+        return ObjectChange(ref, Operation.CREATE, field_changes(None, after, redactor))
+    if manager == FIELD_MANAGER:
+        _check_owner(target, live)
+    fields = field_changes(live, objects.dry_run(manifest, manager) or manifest, redactor)
+    return ObjectChange(ref, Operation.UPDATE if fields else Operation.NONE, fields)
+
+
+def _check_owner(target: Target, live: Mapping[str, Any]) -> None:
+    """Raise OwnedByAnother when the live object belongs to another app, channel or Helm release."""
+    owner, helm = owner_of(live), helm_release_of(live)
+    if helm is not None:
+        raise OwnedByAnother(f"{ObjectRef.of(live)} belongs to the Helm release {helm[0]}/{helm[1]}")
+    if owner is not None and owner != (target.channel, target.app.name):
+        raise OwnedByAnother(
+            f"{ObjectRef.of(live)} belongs to app {owner[1]} of channel {owner[0]}",
+            hint="let one app have it: rename it here, or remove it there and release that first",
+        )
+
+
+def labelled(manifest: Manifest, channel: str, app: str) -> Manifest:
+    """The manifest with its owner's labels."""
+    metadata = dict(manifest["metadata"])
+    metadata["labels"] = {**(metadata.get("labels") or {}), CHANNEL_LABEL: channel, APP_LABEL: app}
+    return {**manifest, "metadata": metadata}
+
+
+def secret_manifests(target: Target) -> dict[str, Manifest]:
+    """The Secrets the app names, from the store, labelled; their values are known to the redactor from here on."""
+    found = {}
+    for name in target.app.secrets:
+        manifest = secret_manifest(target.store.read(name), target.app.namespace)
+        target.cluster.redactor.learn(secret_values(manifest))
+        found[name] = labelled(manifest, target.channel, target.app.name)
+    return found
+
+
+def _missing_namespaces(target: Target, manifests: Sequence[Manifest]) -> tuple[Manifest, ...]:
+    """Manifests for namespaces the app needs, that neither it brings nor the cluster has. Nobody owns them."""
+    brought = {ref.name for ref in map(ObjectRef.of, manifests) if ref.kind == "Namespace"}
+    needed = {ObjectRef.of(manifest).namespace for manifest in manifests} | {target.app.namespace or ""}
+    candidates: list[Manifest] = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        for name in sorted(needed - brought - {""})
+    ]
+    return tuple(manifest for manifest in candidates if target.cluster.objects.live(manifest) is None)
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """What happens to the members that are no longer wanted."""
+
+    prunes: tuple[Manifest, ...] = ()
+    kept: tuple[Member, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> tuple[ObjectChange, ...]:
+        """The prunes as changes."""
+        return tuple(ObjectChange(ObjectRef.of(live), Operation.PRUNE) for live in self.prunes)
+
+
+def plan_leaving(target: Target, wanted: Iterable[Manifest]) -> Leaving:
+    """Members of the inventory that left the app: pruned if they are still there and still ours."""
+    refs = {ObjectRef.of(manifest) for manifest in wanted}
+    members = target.owned.members if target.owned else ()
+    result = Leaving()
+    for member in members:
+        if member.ref not in refs:
+            result = _leave(target, member, result)
+    return replace(result, prunes=tuple(sorted(result.prunes, key=lambda m: (-ObjectRef.of(m).rank, ObjectRef.of(m)))))
+
+
+def _leave(target: Target, member: Member, result: Leaving) -> Leaving:
+    live = target.cluster.objects.live(member.stub())
+    if live is None:
+        return result
+    if (member.ref.group, member.ref.kind) in NEVER_PRUNED:
+        warning = f"{member.ref} left the app and stays: objects of its kind are not pruned"
+        return replace(result, kept=(*result.kept, member), warnings=(*result.warnings, warning))
+    if owner_of(live) != (target.channel, target.app.name):
+        warning = f"{member.ref} left the app and stays: it no longer carries the app's labels"
+        return replace(result, warnings=(*result.warnings, warning))
+    return replace(result, prunes=(*result.prunes, live))
+
+
+def apply_steps(target: Target, steps: Iterable[Step], before_write: Callable[[], None]) -> None:
+    """Apply what changes, in order; ``before_write`` is called before each write and may raise."""
+    for step in steps:
+        if step.change.operation is not Operation.NONE:
+            before_write()
+            located = target.cluster.objects.locate(step.manifest, target.app.namespace)
+            target.cluster.objects.apply(located)
+            target.progress(f"{target.app.name}: {step.change.ref} {step.change.operation.value}d")
+
+
+def prune_objects(target: Target, prunes: Iterable[Manifest], before_write: Callable[[], None]) -> None:
+    """Delete live objects that were planned to be pruned, in order."""
+    for live in prunes:
+        before_write()
+        target.cluster.objects.delete(live)
+        target.progress(f"{target.app.name}: {ObjectRef.of(live)} pruned")

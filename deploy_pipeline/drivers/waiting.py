@@ -1,0 +1,67 @@
+"""Waiting until what was applied is ready, and saying all the while what is not and why."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from deploy_pipeline.cluster.cluster import Cluster
+from deploy_pipeline.cluster.objects import Manifest, ObjectRef
+from deploy_pipeline.cluster.readiness import Readiness, Verdict, container_problems, readiness
+
+Progress = Callable[[str], None]
+
+_POLL = 0.5
+_SAY_AGAIN = 10.0
+
+
+def not_ready(cluster: Cluster, manifests: Iterable[Manifest]) -> dict[ObjectRef, Readiness]:
+    """The objects that are not ready now, with the reason; pods that explain it are looked up."""
+    found = {}
+    for manifest in manifests:
+        live = cluster.objects.live(manifest)
+        verdict = readiness(live)
+        if verdict.verdict is not Verdict.READY:
+            found[ObjectRef.of(manifest)] = Readiness(verdict.verdict, _explained(cluster, live, verdict.reason))
+    return found
+
+
+def wait_ready(
+    cluster: Cluster, manifests: Sequence[Manifest], timeout: float, progress: Progress, proceed: Callable[[], None]
+) -> tuple[str, ...]:
+    """Wait at most ``timeout`` seconds; returns why it is not ready in the end, one line per object, empty when ready.
+
+    Ends early when everything unfinished has failed for good. ``proceed`` is called in between and may raise.
+    """
+    deadline = time.monotonic() + timeout
+    pending: Sequence[Manifest] = manifests
+    said: tuple[float, tuple[str, ...]] = (0.0, ())
+    while True:
+        waiting = not_ready(cluster, pending)
+        if not waiting:
+            return ()
+        lines = tuple(f"{ref}: {state.reason}" for ref, state in waiting.items())
+        over = time.monotonic() >= deadline
+        if over or all(state.verdict is Verdict.FAILED for state in waiting.values()):
+            return tuple(f"{line} (waited {timeout:.0f} s)" for line in lines) if over else lines
+        if lines != said[1] or time.monotonic() - said[0] > _SAY_AGAIN:
+            said = (time.monotonic(), lines)
+            for line in lines:
+                progress(f"waiting: {line}")
+        pending = [manifest for manifest in manifests if ObjectRef.of(manifest) in waiting]
+        time.sleep(_POLL)
+        proceed()
+
+
+def _explained(cluster: Cluster, live: Mapping[str, Any] | None, reason: str) -> str:
+    """The reason, and what the containers of the workload's pods say."""
+    selector = ((live or {}).get("spec") or {}).get("selector") or {}
+    labels = selector.get("matchLabels") if isinstance(selector, Mapping) else None
+    if not live or not labels:
+        return reason
+    query = {"labelSelector": ",".join(f"{key}={value}" for key, value in sorted(labels.items()))}
+    answer = cluster.connection.get(f"/api/v1/namespaces/{live['metadata']['namespace']}/pods", query)
+    problems = [line for pod in answer.body.get("items") or () for line in container_problems(pod)]
+    words = "; ".join(dict.fromkeys(problems))
+    return cluster.redactor.redact(f"{reason}; {words}" if words else reason)

@@ -1,0 +1,133 @@
+"""The plan of a whole channel: every app planned at once, the change set made of it.
+
+Diff, promotion, release and drift all start here, so what is shown, approved, checked and done is one computation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from deploy_pipeline.changes import ChangeSet
+from deploy_pipeline.channels import App, Channel, Driver
+from deploy_pipeline.cluster.cluster import Cluster
+from deploy_pipeline.cluster.inventory import Inventory
+from deploy_pipeline.deployer import Deployer, Progress
+from deploy_pipeline.drivers import helm, kustomize, removed
+from deploy_pipeline.drivers.plan import AppPlan, Target
+from deploy_pipeline.errors import DeployError, RetryableError
+from deploy_pipeline.repository import GitTree
+from deploy_pipeline.secret_stores import ReadOnce
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class ChannelPlan:
+    """What a release of the channel would do. ``leaving``: what apps that left the channel still own."""
+
+    channel: Channel
+    cluster: Cluster
+    change_set: ChangeSet
+    apps: tuple[AppPlan, ...] = field(repr=False)
+    leaving: dict[str, Inventory] = field(default_factory=dict, repr=False)
+
+
+def plan_channel(
+    deployer: Deployer,
+    channel: Channel,
+    tree: GitTree,
+    *,
+    apps: Collection[str] = (),
+    progress: Progress,
+) -> ChannelPlan:
+    """Plan all apps of a channel at this tree, or only those named. Writes nothing.
+
+    Raises one error that names every app that cannot be planned; ClusterUnreachable when nobody can tell.
+    """
+    for name in apps:
+        channel.app(name)
+    cluster = deployer.cluster(channel.name)
+    cluster_uid, redactor = cluster.uid, cluster.redactor
+    owned = cluster.inventories(channel.name).all()
+    store = ReadOnce(deployer.secret_store)
+    chosen = [app for app in channel.apps if not apps or app.name in apps]
+
+    def target(app: App) -> Target:
+        return Target(channel.name, app, tree, cluster, store, owned.get(app.name), progress)
+
+    plans = each(deployer, [target(app) for app in chosen], _plan_app, _name, f"channel {channel.name}")
+    leaving = _leaving(channel, owned) if not apps else {}
+    plans += each(
+        deployer,
+        [target(_stand_in(inventory)) for inventory in leaving.values()],
+        lambda gone: removed.plan(gone, leaving[gone.app.name]),
+        _name,
+        f"channel {channel.name}",
+    )
+    change_set = ChangeSet(
+        channel=channel.name,
+        cluster=cluster_uid,
+        tree=tree.sha,
+        apps=tuple(plan.changes for plan in plans),
+        secrets=tuple((name, redactor.fingerprint(store.read(name).content)) for name in _secret_names(chosen)),
+    )
+    return ChannelPlan(channel, cluster, change_set, tuple(plans), leaving)
+
+
+def each(
+    deployer: Deployer,
+    items: Sequence[_Item],
+    work: Callable[[_Item], _Result],
+    name: Callable[[_Item], str],
+    where: str,
+) -> list[_Result]:
+    """Do the work for every item in threads; if any fail, raise one error that has the reasons of all."""
+    with ThreadPoolExecutor(max_workers=deployer.settings.app_threads) as pool:
+        futures = [(item, pool.submit(work, item)) for item in items]
+    errors = [(name(item), error) for item, future in futures if (error := future.exception())]
+    for _, error in errors:
+        if not isinstance(error, DeployError):
+            raise error
+    if errors:
+        raise _joined(where, [(label, error) for label, error in errors if isinstance(error, DeployError)])
+    return [future.result() for _, future in futures]
+
+
+def _joined(where: str, errors: Sequence[tuple[str, DeployError]]) -> DeployError:
+    """One error for many: a refusal outweighs what may pass by itself."""
+    worst = sorted((error for _, error in errors), key=lambda error: isinstance(error, RetryableError))[0]
+    details = [line for label, error in errors for line in _lines(label, error)]
+    return type(worst)(f"{where}: {len(errors)} app(s) failed", details=details, hint=worst.hint)
+
+
+def _lines(label: str, error: DeployError) -> Iterable[str]:
+    yield error.message if error.message.startswith("app ") else f"app {label}: {error.message}"
+    yield from (f"  {detail}" for detail in error.details)
+
+
+def _plan_app(target: Target) -> AppPlan:
+    target.progress(f"{target.app.name}: comparing with the cluster")
+    return kustomize.plan(target) if target.app.driver is Driver.KUSTOMIZE else helm.plan(target)
+
+
+def _name(target: Target) -> str:
+    return target.app.name
+
+
+def _leaving(channel: Channel, owned: dict[str, Inventory]) -> dict[str, Inventory]:
+    """Inventories of apps the channel no longer names. A channel without any app is taken for a mistake."""
+    known = {app.name for app in channel.apps}
+    return {name: inventory for name, inventory in owned.items() if name not in known} if known else {}
+
+
+def _stand_in(inventory: Inventory) -> App:
+    """The app that is gone, as far as its inventory tells."""
+    return App.model_construct(name=inventory.app, driver=Driver(inventory.driver), namespace=None, secrets=())
+
+
+def _secret_names(apps: Sequence[App]) -> list[str]:
+    return sorted({name for app in apps for name in (*app.secrets, *app.secret_helm_values)})

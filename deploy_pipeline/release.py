@@ -1,0 +1,270 @@
+"""Release: making the cluster match the head of a release branch, exactly as approved.
+
+Everything is planned and verified before the first write. The release says in the cluster that it has begun, applies what
+others stand on, then all apps at once, waits for each, prunes, and records how it ended. Every step can be done again: a
+release that was killed is finished by running it again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+
+from deploy_pipeline.approval import needs_approval, verify
+from deploy_pipeline.changes import ChangeSet, Operation, summary
+from deploy_pipeline.channels import Driver, load_channel
+from deploy_pipeline.cluster.inventory import Inventories
+from deploy_pipeline.cluster.lock import ChannelLock
+from deploy_pipeline.cluster.records import Approval, Records, ReleaseRecord, ReleaseState, now
+from deploy_pipeline.deployer import Deployer, Progress
+from deploy_pipeline.drivers import helm, kustomize, removed
+from deploy_pipeline.drivers.plan import AppPlan, apply_steps
+from deploy_pipeline.drivers.waiting import wait_ready
+from deploy_pipeline.errors import DeployError, RefusedError, ReleaseFailed, RetryableError
+from deploy_pipeline.planning import ChannelPlan, each, plan_channel
+from deploy_pipeline.repository import release_branch
+
+_CRD_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True)
+class AppResult:
+    """How one app fared: ``released``, ``unchanged`` or ``failed`` with the reasons."""
+
+    app: str
+    driver: str
+    state: str
+    counts: dict[str, int]
+    reasons: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ReleaseResult:
+    """How a release ended. ``skipped``: there was nothing to begin. ``last_good``: what was released before it."""
+
+    channel: str
+    commit: str
+    tree: str
+    change_set: ChangeSet | None
+    apps: tuple[AppResult, ...]
+    last_good: str
+    seconds: float
+    skipped: bool = False
+
+
+def release_channel(
+    deployer: Deployer,
+    channel: str,
+    *,
+    commit: str = "",
+    apps: Collection[str] = (),
+    drivers: Collection[str] = (),
+    trigger: str,
+    run_id: str = "",
+    only_if_new: bool = False,
+    progress: Progress,
+    on_app: Callable[[AppResult], None],
+) -> ReleaseResult:
+    """Release the head of the channel's release branch; ``apps`` and ``drivers`` narrow it down.
+
+    ``only_if_new`` skips a commit that the cluster says is released, and one that is no longer the head. ``on_app`` is told
+    of each app as it ends. Raises ApprovalError before the first write, ReleaseFailed after all apps were tried.
+    """
+    started = time.monotonic()
+    head = _head(deployer, channel)
+    cluster = deployer.cluster(channel)
+    with cluster.lock(channel).held(f"release of {channel}", deployer.settings.lock_wait) as lock:
+        records = cluster.records(channel)
+        history = records.releases()
+        last = next((record for record in history if record.state is ReleaseState.RELEASED), None)
+        result = ReleaseResult(channel, head, "", None, (), last.commit if last else "", 0.0)
+        superseded = bool(commit) and commit != head
+        if only_if_new and (superseded or (history and history[0].commit == head and last is history[0])):
+            progress(f"nothing to do: {channel} {'is at a newer commit' if superseded else 'runs this commit already'}")
+            return replace(result, skipped=True, seconds=time.monotonic() - started)
+        if superseded:
+            raise RefusedError(f"{commit[:12]} is not the head of {release_branch(channel)}, which is {head[:12]}")
+        _recover(deployer, channel, head, history, progress)
+        plan = _plan(deployer, channel, head, progress)
+        approval = verify(
+            records, head, plan.change_set, required=needs_approval(deployer, channel, last), history=history
+        )
+        run = _Run(deployer, plan, records, lock, progress, on_app)
+        record = run.begin(head, approval, trigger, run_id)
+        outcome = run.carry_out(_chosen(plan, apps, drivers), record)
+    return replace(
+        result,
+        tree=plan.change_set.tree,
+        change_set=plan.change_set,
+        apps=outcome,
+        seconds=time.monotonic() - started,
+    )
+
+
+def history(deployer: Deployer, channel: str) -> tuple[ReleaseRecord, ...]:
+    """The channel's releases as its cluster remembers them, newest first."""
+    return deployer.cluster(channel).records(channel).releases()
+
+
+def _head(deployer: Deployer, channel: str) -> str:
+    heads = deployer.mirror.fetch()
+    branch = release_branch(channel)
+    if branch not in heads:
+        raise RefusedError(f"there is no branch {branch}", hint=f"promote a candidate to {channel} first")
+    return heads[branch]
+
+
+def _plan(deployer: Deployer, channel: str, head: str, progress: Progress) -> ChannelPlan:
+    tree = deployer.mirror.tree(head)
+    plan = plan_channel(deployer, load_channel(tree, channel), tree, progress=progress)
+    progress(f"{channel}: {summary(plan.change_set)}; digest {plan.change_set.digest}")
+    return plan
+
+
+def _recover(
+    deployer: Deployer, channel: str, head: str, history: tuple[ReleaseRecord, ...], progress: Progress
+) -> None:
+    """After a release of ours was killed, free the Helm releases it was in the middle of.
+
+    Only then: we hold the channel's lock, and the cluster says that our release began and never ended.
+    """
+    if history and history[0].state is ReleaseState.RELEASING:
+        described = load_channel(deployer.mirror.tree(head), channel)
+        for app in described.apps:
+            if app.driver is Driver.HELM:
+                helm.free_interrupted(deployer.cluster(channel), app, progress)
+
+
+def _chosen(plan: ChannelPlan, apps: Collection[str], drivers: Collection[str]) -> tuple[AppPlan, ...]:
+    for name in apps:
+        plan.channel.app(name)
+    return tuple(
+        app
+        for app in plan.apps
+        if (not apps or app.changes.app in apps) and (not drivers or app.changes.driver in drivers)
+    )
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One release under way, all of it verified."""
+
+    deployer: Deployer
+    plan: ChannelPlan
+    records: Records
+    lock: ChannelLock
+    progress: Progress
+    on_app: Callable[[AppResult], None]
+
+    def begin(self, commit: str, approval: Approval | None, trigger: str, run_id: str) -> ReleaseRecord:
+        """Say in the cluster that this release has begun: from here on it may be continued."""
+        change_set = self.plan.change_set
+        record = ReleaseRecord(
+            commit=commit,
+            tree=change_set.tree,
+            digest=approval.digest if approval else change_set.digest,
+            state=ReleaseState.RELEASING,
+            started=now(),
+            approved_by=approval.approved_by if approval else "",
+            trigger=trigger,
+            run_id=run_id,
+            counts=change_set.counts,
+        )
+        self.records.begin(record)
+        return record
+
+    def carry_out(self, chosen: tuple[AppPlan, ...], record: ReleaseRecord) -> tuple[AppResult, ...]:
+        """Do it, and record how it ended. Raises ReleaseFailed when an app failed."""
+        try:
+            self._remember(chosen)
+            self._lay_foundation(chosen)
+            results = tuple(each(self.deployer, chosen, self._app, lambda app: app.changes.app, record.commit[:12]))
+        except DeployError as error:
+            self.records.finish(record, ReleaseState.FAILED, self._redacted(error.message))
+            raise
+        failed = [result for result in results if result.state == "failed"]
+        if failed:
+            self._fail(failed, record)
+        whole = len(results) == len(self.plan.apps)
+        self.records.finish(record, ReleaseState.RELEASED if whole else ReleaseState.PARTIAL)
+        return results
+
+    def _remember(self, chosen: tuple[AppPlan, ...]) -> None:
+        """Grow the inventories before anything is made, so that nothing made is ever forgotten."""
+        for app in chosen:
+            if not app.changes.removed and app.inventory != app.target.owned:
+                self.lock.check()
+                self._inventories.grow(app.inventory)
+
+    def _lay_foundation(self, chosen: tuple[AppPlan, ...]) -> None:
+        """CRDs, namespaces and cluster-wide policies of all apps, before any app: others may stand on them."""
+        for app in chosen:
+            apply_steps(app.target, app.foundation, self.lock.check)
+        definitions = [
+            step.manifest
+            for app in chosen
+            for step in app.foundation
+            if step.change.ref.kind == "CustomResourceDefinition" and step.change.operation is not Operation.NONE
+        ]
+        late = wait_ready(self.plan.cluster, definitions, _CRD_TIMEOUT, self.progress, self.lock.check)
+        if late:
+            raise ReleaseFailed("custom resource definitions were not established", details=late)
+
+    def _app(self, app: AppPlan) -> AppResult:
+        started = time.monotonic()
+        try:
+            reasons = self._release_app(app)
+        except RetryableError:
+            raise
+        except DeployError as error:
+            reasons = tuple(self._redacted(line) for line in (error.message, *error.details))
+        state = "failed" if reasons else "unchanged" if app.changes.is_empty else "released"
+        seconds = time.monotonic() - started
+        result = AppResult(app.changes.app, app.changes.driver, state, app.changes.counts, reasons, seconds)
+        self.progress(f"{result.app}: {state} in {seconds:.1f} s")
+        self.on_app(result)
+        return result
+
+    def _release_app(self, app: AppPlan) -> tuple[str, ...]:
+        """Apply, wait, prune; returns why it is not ready. Old objects stay until the new ones work."""
+        if app.changes.removed:
+            removed.prune(app, self.lock.check)
+            if app.kept:
+                self._inventories.settle(app.inventory)
+            else:
+                self._inventories.forget(app.changes.app)
+            return ()
+        driver = kustomize if app.changes.driver == Driver.KUSTOMIZE.value else helm
+        driver.apply(app, self.lock.check)
+        timeout = app.target.app.timeout_seconds
+        reasons = wait_ready(self.plan.cluster, app.wanted, timeout, self.progress, self.lock.check)
+        if not reasons:
+            driver.prune(app, self.lock.check)
+            if app.inventory != app.target.owned:
+                self._inventories.settle(app.inventory)
+        return reasons
+
+    @property
+    def _inventories(self) -> Inventories:
+        return self.plan.cluster.inventories(self.plan.channel.name)
+
+    def _fail(self, failed: list[AppResult], record: ReleaseRecord) -> None:
+        names = ", ".join(result.app for result in failed)
+        details = [f"{result.app}: {reason}" for result in failed for reason in result.reasons]
+        ended = self.records.finish(record, ReleaseState.FAILED, "; ".join(details))
+        last = self.records.last_released()
+        good = (
+            f"the last good state is {last.commit[:12]}, released {last.finished}"
+            if last
+            else "nothing was released before"
+        )
+        raise ReleaseFailed(
+            f"the release of {ended.commit[:12]} to {self.plan.channel.name} failed: {names}",
+            details=details,
+            hint=f"fix it on the source branch and promote again, or run this again to continue; {good}",
+        )
+
+    def _redacted(self, text: str) -> str:
+        return self.plan.cluster.redactor.redact(text)
