@@ -1,8 +1,8 @@
 """Approvals: whether what a release would do now is what was approved.
 
-The rule is one sentence: a release may do what its approval says, all of it or what an interrupted release left of it, and
-nothing else. An approval is kept in the cluster and names a commit, its tree and a change set; a commit that came to the
-release branch in another way has none.
+The rule is one sentence: a release may do what its approval says, all of it or what an interrupted release left of
+it, and nothing else. An approval is kept in the cluster and names a commit, its tree and a change set; a commit that
+came to the release branch in another way has none.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def _is_settled(commit: str, change_set: ChangeSet, history: Sequence[ReleaseRec
 def _continues(approved: ChangeSet, today: ChangeSet, commit: str, history: Sequence[ReleaseRecord]) -> bool:
     """Whether today's change set is the rest of an approved one.
 
-    Nothing left to do always is. Otherwise a release of the commit must have begun (its approval was verified then), and
-    each change left must be one of the approved changes, with the same outcome.
+    Nothing left to do always is. Otherwise a release of the commit must have begun (its approval was verified then),
+    and each change left must be one of the approved changes, with the same outcome.
     """
     same_inputs = (approved.channel, approved.cluster, approved.tree, approved.secrets) == (
         today.channel,

@@ -14,7 +14,7 @@ from deploy_pipeline.planning import each, plan_channel
 
 @dataclass(frozen=True)
 class DriftResult:
-    """``change_set`` is what would bring the cluster back to ``commit``. Not ``released``: there is nothing to compare."""
+    """``change_set`` is what would bring the cluster back to ``commit``; None if nothing was ever released."""
 
     channel: str
     commit: str

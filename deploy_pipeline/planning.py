@@ -99,7 +99,7 @@ def each(
 
 def _joined(where: str, errors: Sequence[tuple[str, DeployError]]) -> DeployError:
     """One error for many: a refusal outweighs what may pass by itself."""
-    worst = sorted((error for _, error in errors), key=lambda error: isinstance(error, RetryableError))[0]
+    worst = min((error for _, error in errors), key=lambda error: isinstance(error, RetryableError))
     details = [line for label, error in errors for line in _lines(label, error)]
     return type(worst)(f"{where}: {len(errors)} app(s) failed", details=details, hint=worst.hint)
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PREFIX = "deploy-pipeline-"
-_MEMORY = Path("/dev/shm")
+_MEMORY = Path("/dev/shm")  # noqa: S108 (a directory of our own is made in it, with mode 0700)
 
 
 @contextmanager

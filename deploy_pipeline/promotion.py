@@ -93,36 +93,47 @@ def promote(
 ) -> Promotion:
     """Approve what releasing the candidate would do now, and put it on the channel's release branch.
 
-    With ``expected_digest`` it refuses unless that is what would be done. Promoting again what is there and approved does
-    nothing; what is there but would now do something else is approved anew, by a new commit.
+    With ``expected_digest`` it refuses unless that is what would be done. Promoting again what is there and approved
+    does nothing; what is there but would now do something else is approved anew, by a new commit.
     """
     if not approved_by.strip():
         raise ApprovalError("an approval needs a name", hint="fill in approved_by")
     with deployer.cluster(channel).lock(channel).held(f"promotion to {channel}", deployer.settings.lock_wait):
-        for _ in range(_TRIES - 1):
-            try:
-                return _promote(deployer, channel, candidate, approved_by.strip(), expected_digest, run_id, progress)
-            except RaceLost:
-                progress(f"{release_branch(channel)} moved meanwhile: starting over on its new head")
-        return _promote(deployer, channel, candidate, approved_by.strip(), expected_digest, run_id, progress)
+        request = _Request(channel, candidate, approved_by.strip(), expected_digest, run_id)
+        return _promote(deployer, request, _TRIES, progress)
 
 
-def _promote(
-    deployer: Deployer,
-    channel: str,
-    candidate: str,
-    approved_by: str,
-    expected: str,
-    run_id: str,
-    progress: Progress,
-) -> Promotion:
+@dataclass(frozen=True)
+class _Request:
+    """What was asked of a promotion."""
+
+    channel: str
+    candidate: str
+    approved_by: str
+    expected: str
+    run_id: str
+
+
+def _promote(deployer: Deployer, request: _Request, tries: int, progress: Progress) -> Promotion:
+    """Promote on the head that is there now; when the branch moves meanwhile, once more on the new one."""
+    try:
+        return _promote_once(deployer, request, progress)
+    except RaceLost:
+        if tries <= 1:
+            raise
+    progress(f"{release_branch(request.channel)} moved meanwhile: starting over on its new head")
+    return _promote(deployer, request, tries - 1, progress)
+
+
+def _promote_once(deployer: Deployer, request: _Request, progress: Progress) -> Promotion:
+    channel, approved_by = request.channel, request.approved_by
     deployer.mirror.fetch()
-    source = find_candidate(deployer, candidate)
+    source = find_candidate(deployer, request.candidate)
     change_set = _change_set(deployer, channel, source, (), progress)
-    _check_expected(change_set, expected)
+    _check_expected(change_set, request.expected)
     records = deployer.cluster(channel).records(channel)
     head = deployer.mirror.heads().get(release_branch(channel))
-    made = Promotion(channel, candidate, source.sha, "", source.tree, change_set, approved_by)
+    made = Promotion(channel, request.candidate, source.sha, "", source.tree, change_set, approved_by)
     if head and _is_approved(records, head, change_set):
         progress(f"{release_branch(channel)} has this candidate already, approved for this change set")
         return replace(made, commit=head, repeated=True)
@@ -132,7 +143,7 @@ def _promote(
         message=_message(made),
         when=datetime.now(timezone.utc),
     )
-    records.approve(_approval(made, commit, run_id))
+    records.approve(_approval(made, commit, request.run_id))
     try:
         deployer.mirror.push(release_branch(channel), commit, expected=head)
     except (RaceLost, RefusedError):

@@ -1,9 +1,9 @@
 """What keeps secret values out of everything people see.
 
-A :class:`Redactor` masks in two ways. *Structurally*: the data of a Secret is replaced whatever it is. *By value*: every
-secret value read in this process is known to it and is replaced wherever it turns up in a text, in the forms tools give
-it. A masked value shows a keyed fingerprint, so that a change of it is visible; the key is random and lies in the cluster,
-since a plain hash of a short secret can be guessed.
+A :class:`Redactor` masks in two ways. *Structurally*: the data of a Secret is replaced whatever it is. *By value*:
+every secret value read in this process is known to it and is replaced wherever it turns up in a text, in the forms
+tools give it. A masked value shows a keyed fingerprint, so that a change of it is visible; the key is random and lies
+in the cluster, since a plain hash of a short secret can be guessed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Release: making the cluster match the head of a release branch, exactly as approved.
 
-Everything is planned and verified before the first write. The release says in the cluster that it has begun, applies what
-others stand on, then all apps at once, waits for each, prunes, and records how it ended. Every step can be done again: a
-release that was killed is finished by running it again.
+Everything is planned and verified before the first write. The release says in the cluster that it has begun, applies
+what others stand on, then all apps at once, waits for each, prunes, and records how it ended. Every step can be done
+again: a release that was killed is finished by running it again.
 """
 
 from __future__ import annotations
@@ -69,8 +69,9 @@ def release_channel(
 ) -> ReleaseResult:
     """Release the head of the channel's release branch; ``apps`` and ``drivers`` narrow it down.
 
-    ``only_if_new`` skips a commit that the cluster says is released, and one that is no longer the head. ``on_app`` is told
-    of each app as it ends. Raises ApprovalError before the first write, ReleaseFailed after all apps were tried.
+    ``only_if_new`` skips a commit that the cluster says is released, and one that is no longer the head. ``on_app``
+    is told of each app as it ends. Raises ApprovalError before the first write, ReleaseFailed after all apps were
+    tried.
     """
     started = time.monotonic()
     head = _head(deployer, channel)

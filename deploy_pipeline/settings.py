@@ -1,7 +1,8 @@
 """All settings of the deployer, in one typed place. They come from the environment and from nowhere else.
 
 A branch can never change them: what is policy of the deployer stands here, what is policy of a channel stands in the
-channel file of its *release branch*. ``docs/settings.md`` is generated from this class (``deploy-pipeline schema --settings``).
+channel file of its *release branch*. ``docs/settings.md`` is generated from this class (``deploy-pipeline schema
+--settings``).
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Settings(BaseSettings):
     )
     contexts: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict,
-        description="Kubeconfig context of a channel's cluster, as `test=staging,prod=production`; default: the current context.",
+        description="Kubeconfig context of each channel's cluster: `test=staging,prod=production`; default: the current.",
     )
     system_namespace: str = Field(
         "deploy-pipeline",

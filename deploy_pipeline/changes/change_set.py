@@ -1,7 +1,7 @@
 """The change set: what a release would do to the live cluster, as a value with a digest.
 
-It is what people review and what an approval is bound to. Everything in it is already masked, so it can be shown, logged
-and stored. Two change sets with the same digest do the same to the same cluster.
+It is what people review and what an approval is bound to. Everything in it is already masked, so it can be shown,
+logged and stored. Two change sets with the same digest do the same to the same cluster.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Comparing two states of one object: what people asked for, field by field, and nothing else.
 
-What the API server keeps for itself is left out on both sides. Lists whose elements have names (containers, ports, env) are
-compared by name, so that one inserted element is one change; an order that changes alone is a change of its own.
+What the API server keeps for itself is left out on both sides. Lists whose elements have names (containers, ports,
+env) are compared by name, so that one inserted element is one change; an order that changes alone is a change of its
+own.
 """
 
 from __future__ import annotations

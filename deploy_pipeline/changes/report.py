@@ -152,4 +152,5 @@ def _cut(document: str, limit: int) -> str:
         return document
     kept = document[: limit - 200].rpartition("\n")[0]
     longest = max((len(run) for run in re.findall("^`{3,}", kept, re.MULTILINE)), default=3)
-    return f"{kept}\n{'`' * longest}\n\nCut here: {len(document) - len(kept)} more characters; `deploy-pipeline diff` shows all."
+    left = len(document) - len(kept)
+    return f"{kept}\n{'`' * longest}\n\nCut here: {left} more characters; `deploy-pipeline diff` shows all."

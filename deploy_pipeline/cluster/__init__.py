@@ -1,1 +1,1 @@
-"""The Kubernetes API as the deployer uses it: connection, objects, readiness, and the deployer's records in the cluster."""
+"""The Kubernetes API as the deployer uses it, and the deployer's own records in the cluster."""

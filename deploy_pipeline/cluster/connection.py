@@ -1,7 +1,8 @@
 """One pooled connection to one Kubernetes API server, through the official Python client.
 
-The client's configuration does what it does well (kubeconfig, contexts, in-cluster accounts, token refresh, TLS); requests
-go through its connection pool as plain JSON, because the generated model classes would drop fields they do not know.
+The client's configuration does what it does well (kubeconfig, contexts, in-cluster accounts, token refresh, TLS);
+requests go through its connection pool as plain JSON, because the generated model classes would drop fields they do
+not know.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import urllib3
 
@@ -106,7 +108,7 @@ class Connection:
         fields = list((query or {}).items())
         with self._auth:  # refreshes tokens in place
             self._client.update_params_for_auth(headers, fields, ["BearerToken"])
-        url = self.host + path + ("?" + urllib3.request.urlencode(fields) if fields else "")
+        url = self.host + path + ("?" + urlencode(fields) if fields else "")
         data = None
         if body is not None:
             headers["Content-Type"] = content_type

@@ -1,8 +1,9 @@
 """One release at a time per channel, whoever runs it: a Lease in the cluster itself.
 
 Dagster's run queue orders the runs of one Dagster; a second Dagster or a command line knows nothing of it. The Lease is
-renewed while it is held and expires when its holder dies. As in the leader election of Kubernetes' own controllers, a waiter
-trusts its own watch (the Lease did not change for its whole duration) rather than the clocks of two machines to agree.
+renewed while it is held and expires when its holder dies. As in the leader election of Kubernetes' own controllers, a
+waiter trusts its own watch (the Lease did not change for its whole duration) rather than the clocks of two machines
+to agree.
 """
 
 from __future__ import annotations

@@ -84,11 +84,9 @@ def _deployment(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Readiness
         return _progress(f"{updated} of {wanted} replicas are updated")
     if total > updated:
         return _progress(f"{total - updated} old replicas are still running")
-    if status.get("availableReplicas", 0) < wanted or status.get("readyReplicas", 0) < wanted:
-        return _progress(f"{status.get('availableReplicas', 0)} of {wanted} replicas are available")
-    if _condition(status, "Available").get("status", "True") != "True":
-        return _progress("it is not available")
-    return _READY
+    usable = min(status.get("availableReplicas", 0), status.get("readyReplicas", 0))
+    available = _condition(status, "Available").get("status", "True") == "True"
+    return _READY if available and usable >= wanted else _progress(f"{usable} of {wanted} replicas are available")
 
 
 def _stateful_set(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Readiness:

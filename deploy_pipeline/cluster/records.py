@@ -1,7 +1,7 @@
 """What was approved and what was released, kept in the cluster it was approved for.
 
-An approval is written here by the deployer before the release branch moves; whoever can only push to git cannot make one.
-A release record says what runs, what ran before, and how far a release got that was interrupted.
+An approval is written here by the deployer before the release branch moves; whoever can only push to git cannot make
+one. A release record says what runs, what ran before, and how far a release got that was interrupted.
 """
 
 from __future__ import annotations

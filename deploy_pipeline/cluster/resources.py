@@ -1,7 +1,7 @@
 """Which path of the API serves which kind: discovery, one request a group version, cached.
 
-A group version that is not there is asked for again at the next look, since a CustomResourceDefinition of the same release
-may bring it.
+A group version that is not there is asked for again at the next look, since a CustomResourceDefinition of the same
+release may bring it.
 """
 
 from __future__ import annotations

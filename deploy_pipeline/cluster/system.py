@@ -1,7 +1,8 @@
 """The deployer's own objects in the cluster: JSON documents in ConfigMaps of one system namespace.
 
-What was approved and released must be known to every deployer of the cluster and must outlive any Dagster, so it lies where
-it is true: beside what it describes. Documents are compressed, as a change set can be large and a ConfigMap holds 1 MiB.
+What was approved and released must be known to every deployer of the cluster and must outlive any Dagster, so it lies
+where it is true: beside what it describes. Documents are compressed, as a change set can be large and a ConfigMap
+holds 1 MiB.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _LABELS = {"app.kubernetes.io/managed-by": "deploy-pipeline"}
 _KIND_LABEL = "deploy-pipeline.io/document"
 _TRIES = 10
 _LARGEST = 900_000
-_KEY_SECRET = "deploy-pipeline-mask-key"
+_MASK_KEY = "deploy-pipeline-mask-key"
 
 
 class SystemDocuments:
@@ -81,21 +82,21 @@ class SystemDocuments:
     def mask_key(self) -> bytes:
         """The random key of this cluster's fingerprints, made at first use; the same for every deployer of it."""
         path = f"{self.base}/secrets"
-        answer = self._connection.get(f"{path}/{_KEY_SECRET}")
+        answer = self._connection.get(f"{path}/{_MASK_KEY}")
         if answer.status == 404:
             self.ensure_namespace()
             key = base64.b64encode(secrets.token_bytes(32)).decode()
             body = {
                 "apiVersion": "v1",
                 "kind": "Secret",
-                "metadata": {"name": _KEY_SECRET, "labels": _LABELS},
+                "metadata": {"name": _MASK_KEY, "labels": _LABELS},
                 "data": {"key": key},
             }
             made = self._connection.send("POST", path, None, body)
             if made.status != 409:
-                self.checked(made, _KEY_SECRET)
-            answer = self._connection.get(f"{path}/{_KEY_SECRET}")
-        return base64.b64decode(self.checked(answer, _KEY_SECRET).body["data"]["key"])
+                self.checked(made, _MASK_KEY)
+            answer = self._connection.get(f"{path}/{_MASK_KEY}")
+        return base64.b64decode(self.checked(answer, _MASK_KEY).body["data"]["key"])
 
     def checked(self, answer: Answer, name: str) -> Answer:
         """The answer, if the request was carried out; else RefusedError with what right may be missing."""
@@ -109,16 +110,17 @@ class SystemDocuments:
         raise ClusterUnreachable(f"reading or writing {name} in namespace {self._namespace} failed: {answer.reason}")
 
     def _write(self, kind: str, name: str, document: Any, live: Mapping[str, Any] | None) -> Answer:
+        metadata: dict[str, Any] = {"name": name, "labels": {**_LABELS, _KIND_LABEL: kind}}
         body = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": name, "labels": {**_LABELS, _KIND_LABEL: kind}},
+            "metadata": metadata,
             "binaryData": {"document": _pack(name, document)},
         }
         if live is None:
             self.ensure_namespace()
             return self._connection.send("POST", f"{self.base}/configmaps", None, body)
-        body["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
+        metadata["resourceVersion"] = live["metadata"]["resourceVersion"]
         return self._connection.send("PUT", f"{self.base}/configmaps/{name}", None, body)
 
 

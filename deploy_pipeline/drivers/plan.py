@@ -1,7 +1,7 @@
 """What will be done for one app, object by object: the common ground of the drivers.
 
-A plan is made once, by reading and trying only. The change set shown to people and the release that follows come from the
-same plan: there is no second computation that could decide otherwise.
+A plan is made once, by reading and trying only. The change set shown to people and the release that follows come from
+the same plan: there is no second computation that could decide otherwise.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class AppPlan:
     """What will be done for one app.
 
     ``steps`` are applied by us, ``watched`` are further objects to wait for (those Helm applies), ``prunes`` are live
-    objects to delete, ``kept`` members that left the app and stay, ``helm_release`` namespace and name of the app's Helm
-    release, ``values`` the secret values files for it.
+    objects to delete, ``kept`` members that left the app and stay, ``helm_release`` namespace and name of the app's
+    Helm release, ``values`` the secret values files for it.
     """
 
     target: Target

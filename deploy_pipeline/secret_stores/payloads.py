@@ -1,4 +1,4 @@
-"""What a payload must be: a Kubernetes Secret manifest, or a Helm values file. Errors name the secret, never its content."""
+"""What a payload must be: a Secret manifest, or a Helm values file. Errors name the secret, never its content."""
 
 from __future__ import annotations
 
