@@ -1,0 +1,199 @@
+"""The files of one commit, read from git objects without a checkout; and writing them out safely.
+
+A tree comes from people who may not be trusted yet. It is looked at entry by entry before anything is written: symlinks
+that leave it, submodules and paths that are no plain paths are refused, and nothing is ever written through a symlink.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from deploy_pipeline.errors import RepositoryUnreachable, UnsafeTree
+from deploy_pipeline.repository.git import GitResult
+from deploy_pipeline.repository.objects import EXECUTABLE, SUBMODULE, SYMLINK
+
+MAX_FILES = 20_000
+MAX_BYTES = 256 * 1024 * 1024
+_BATCH_BYTES = 16 * 1024 * 1024
+_MAX_LINKS = 8
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a tree: git's mode (``100644``, ``100755``, ``120000``, ``160000``), blob id and size in bytes."""
+
+    mode: str
+    sha: str
+    size: int
+
+
+class GitTree:
+    """The files of one commit, read-only. ``sha`` is the id of the tree."""
+
+    def __init__(self, sha: str, git: Callable[..., GitResult]) -> None:
+        self.sha = sha
+        self._git = git
+
+    def entries(self) -> Mapping[str, Entry]:
+        """Everything in the tree by path, as git lists it: also what :meth:`export` would refuse."""
+        return self._entries
+
+    def paths(self) -> Sequence[str]:
+        """All paths, sorted, with ``/`` between folders and no leading ``/``."""
+        return sorted(self._entries)
+
+    def read(self, path: str) -> bytes:
+        """A file's content; a symlink inside the tree is followed. KeyError if there is no such file."""
+        for _ in range(_MAX_LINKS):
+            entry = self._entries[path]
+            if entry.mode == SUBMODULE:
+                raise KeyError(path)
+            content = self._blobs([entry.sha])[entry.sha]
+            if entry.mode != SYMLINK:
+                return content
+            path = _link_target(path, content)
+        raise UnsafeTree(f"`{path}` is a chain of more than {_MAX_LINKS} symlinks")
+
+    def export(self, destination: Path, *, under: Sequence[str] = ()) -> None:
+        """Write the files (only those below the folders or at the paths of ``under``, if any) into a folder.
+
+        Contents are written as they are stored: no line-ending or LFS filter, no ``export-subst``. Raises UnsafeTree
+        for anything that must not be written out, with every fault, before the first byte is written.
+        """
+        chosen = {path: entry for path, entry in self._entries.items() if not under or _is_under(path, under)}
+        self._check(chosen)
+        links = {}
+        for path, entry, content in self._contents(chosen):
+            if entry.mode == SYMLINK:
+                links[path] = content
+            else:
+                _write(destination / path, content, executable=entry.mode == EXECUTABLE)
+        # Links last: until all files are written there is none a path could lead through.
+        for path, content in links.items():
+            (destination / path).parent.mkdir(parents=True, exist_ok=True)
+            (destination / path).symlink_to(content.decode())
+
+    @cached_property
+    def _entries(self) -> dict[str, Entry]:
+        listing = self._git("ls-tree", "-r", "-z", "-l", "--full-tree", self.sha).text
+        entries = {}
+        for line in filter(None, listing.split("\0")):
+            attributes, _, path = line.partition("\t")
+            mode, _, sha, size = attributes.split()
+            entries[path] = Entry(mode, sha, 0 if size == "-" else int(size))
+        return entries
+
+    def _check(self, chosen: Mapping[str, Entry]) -> None:
+        if len(chosen) > MAX_FILES or sum(entry.size for entry in chosen.values()) > MAX_BYTES:
+            raise UnsafeTree(
+                f"the tree is larger than {MAX_FILES} files or {MAX_BYTES // 1024 // 1024} MiB",
+                hint="leave out what deployments do not need, by `include` in deploy.yaml",
+            )
+        faults = [f"{fault}: {path!r}" for path, entry in chosen.items() if (fault := _fault(path, entry))]
+        faults += [
+            f"a file and a folder of one name: {path!r}"
+            for path in chosen
+            if not chosen.keys().isdisjoint(_folders(path))
+        ]
+        links = {path: entry for path, entry in chosen.items() if entry.mode == SYMLINK}
+        faults += [fault for path, _, content in self._contents(links) if (fault := _link_fault(path, content))]
+        if faults:
+            raise UnsafeTree(
+                "the tree holds what must not be written out",
+                details=faults,
+                hint="remove it, or leave it out by `include` in deploy.yaml",
+            )
+
+    def _contents(self, entries: Mapping[str, Entry]) -> Iterator[tuple[str, Entry, bytes]]:
+        """The entries with their contents, read in batches that fit into memory."""
+        batch: dict[str, Entry] = {}
+        size = 0
+        for path, entry in entries.items():
+            batch[path] = entry
+            size += entry.size
+            if size > _BATCH_BYTES:
+                yield from self._with_contents(batch)
+                batch, size = {}, 0
+        yield from self._with_contents(batch)
+
+    def _with_contents(self, entries: Mapping[str, Entry]) -> Iterator[tuple[str, Entry, bytes]]:
+        contents = self._blobs(sorted({entry.sha for entry in entries.values()}))
+        for path, entry in entries.items():
+            yield path, entry, contents[entry.sha]
+
+    def _blobs(self, shas: Sequence[str]) -> dict[str, bytes]:
+        if not shas:
+            return {}
+        output = self._git("cat-file", "--batch", stdin="".join(f"{sha}\n" for sha in shas).encode()).stdout
+        contents, position = {}, 0
+        for sha in shas:
+            end = output.index(b"\n", position)
+            header = output[position:end].split()
+            if header[-1] == b"missing":
+                raise RepositoryUnreachable(
+                    f"the mirror lacks the object {sha}", hint="fetch again: it is then rebuilt"
+                )
+            size = int(header[2])
+            contents[sha] = output[end + 1 : end + 1 + size]
+            position = end + 1 + size + 1
+        return contents
+
+
+def check_path(path: str) -> str:
+    """Why a path must not be written out; empty if it may."""
+    parts = path.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        return "a path that is not plain"
+    if any(part.rstrip(". ").lower() in (".git", "git~1") for part in parts):
+        return "a path into git's own folder"
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in path) or "\\" in path:
+        return "a path with characters that do not belong there"
+    if any(len(part.encode()) > 255 for part in parts):
+        return "a path with a name that is too long"
+    return ""
+
+
+def _fault(path: str, entry: Entry) -> str:
+    return "a submodule" if entry.mode == SUBMODULE else check_path(path)
+
+
+def _folders(path: str) -> Iterator[str]:
+    return (str(folder) for folder in PurePosixPath(path).parents)
+
+
+def _is_under(path: str, folders: Sequence[str]) -> bool:
+    return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)
+
+
+def _link_target(path: str, content: bytes) -> str:
+    """The path a symlink names, inside the tree. UnsafeTree if it leaves it or could."""
+    if fault := _link_fault(path, content):
+        raise UnsafeTree(fault)
+    return posixpath.normpath(posixpath.join(posixpath.dirname(path), content.decode()))
+
+
+def _link_fault(path: str, content: bytes) -> str:
+    """Why a symlink is refused; empty if it stays inside the tree.
+
+    Only leading ``..`` are taken: these climb real folders. One further on could climb from where another link leads,
+    which need not be where the text says.
+    """
+    target = content.decode(errors="surrogateescape")
+    parts = [part for part in target.split("/") if part not in ("", ".")]
+    climbs = next((index for index, part in enumerate(parts) if part != ".."), len(parts))
+    outside = not target or target.startswith("/") or climbs > path.count("/") or ".." in parts[climbs:]
+    if outside or (parts[climbs:] and check_path("/".join(parts[climbs:]))):
+        return f"a symlink that leaves the tree: {path!r} leads to {target!r}"
+    return ""
+
+
+def _write(path: Path, content: bytes, *, executable: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("xb") as file:
+        file.write(content)
+    path.chmod(0o755 if executable else 0o644)
