@@ -1,0 +1,157 @@
+"""From what a client sent to the typed object the server works with, and its JSON form.
+
+A real server decodes into Go structs: unknown fields get lost (and are reported), wrong types are
+refused, nulls and empty values vanish, quantities become canonical, defaults are filled in. Here one
+walk along the schema does all of that. Custom objects keep what their schema allows and nothing else
+("Structural schemas", field pruning and defaulting).
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+from deploy_pipeline.sandbox import defaults, quantity
+from deploy_pipeline.sandbox.errors import Json, bad_request
+from deploy_pipeline.sandbox.schema import Node
+
+GO_SCALARS = {"string": "string", "boolean": "bool", "number": "float64", "time": "v1.Time"}
+
+
+@dataclass
+class Conversion:
+    """One object on its way in; `unknown` collects the fields that its schema does not have."""
+
+    kind: str
+    version: str
+    unknown: list[str] = field(default_factory=list)
+
+    def refuse(self, why: str) -> Exception:
+        """400: the body is no object of this kind."""
+        return bad_request(
+            f'{self.kind} in version "{self.version}" cannot be handled as a {self.kind}: {why}'
+        )
+
+    def convert(self, value: Any, node: Node, path: str = "", owner: str = "") -> Any:
+        """The value in the form the server keeps."""
+        if node.shape == "struct":
+            if isinstance(value, dict):
+                return self._custom(value, node, path) if node.custom else self._struct(value, node, path)
+        elif node.shape == "map":
+            if isinstance(value, dict):
+                where = path + (".{}" if node.custom else "[{}]")
+                return {
+                    key: self.convert(item, node.element, where.format(key), owner)
+                    for key, item in value.items()
+                    if item is not None or node.element.scalar == "string"
+                }
+        elif node.shape == "list":
+            if isinstance(value, list):
+                return [
+                    self.convert(item, node.element, f"{path}[{i}]", owner)
+                    for i, item in enumerate(value)
+                ]
+        elif node.shape == "any":
+            return value
+        else:
+            return self._scalar(value, node, path, owner)
+        return value if node.custom else self._mismatch(value, node, path, owner)
+
+    def _struct(self, value: Json, node: Node, path: str) -> Json:
+        result: Json = {}
+        for key, item in value.items():
+            child = node.fields.get(key)
+            where = f"{path}.{key}" if path else key
+            if child is None:
+                if node.preserve:
+                    result[key] = item
+                else:
+                    self.unknown.append(f'unknown field "{where}"')
+            elif item is not None:
+                new = self.convert(item, child, where, node.name)
+                empty = new in ({}, []) and child.shape in ("map", "list")
+                required = key in node.required
+                if not empty and not defaults.omitted(key, new, node.name, required=required):
+                    result[key] = new
+        for key in struct_fields(node):
+            if key not in result:
+                result[key] = self.convert({}, node.fields[key], key, node.name)
+        if node.name.endswith("Status"):
+            for key in node.required:
+                if node.fields[key].scalar == "integer":
+                    result.setdefault(key, 0)
+        defaults.fill(result, node.name)
+        return result
+
+    def _custom(self, value: Json, node: Node, path: str) -> Json:
+        result: Json = {}
+        for key, item in value.items():
+            child = node.child(key)
+            where = f"{path}.{key}" if path else key
+            if child is None:
+                self.unknown.append(f'unknown field "{where}"')
+            elif item is not None or child.raw.get("nullable"):
+                result[key] = item if item is None else self.convert(item, child, where)
+        for key, child in node.fields.items():
+            if key not in result and "default" in child.raw:
+                value = copy.deepcopy(child.raw["default"])
+                result[key] = self.convert(value, child, f"{path}.{key}")
+        return result
+
+    def _scalar(self, value: Any, node: Node, path: str, owner: str) -> Any:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if node.custom:
+            return value
+        if node.scalar == "quantity" and (number or isinstance(value, str)):
+            try:
+                return quantity.canonical(value)
+            except ValueError as error:
+                raise self.refuse(str(error)) from None
+        if value is None:
+            return ""
+        fits = {
+            "string": isinstance(value, str),
+            "time": isinstance(value, str),
+            "boolean": isinstance(value, bool),
+            "integer": number and value == int(value),
+            "number": number,
+            "int-or-string": number or isinstance(value, str),
+        }.get(node.scalar, True)
+        return value if fits else self._mismatch(value, node, path, owner)
+
+    def _mismatch(self, value: Any, node: Node, path: str, owner: str) -> Any:
+        where = ".".join(part.partition("[")[0] for part in path.split("."))
+        found = {bool: "bool", str: "string", list: "array", dict: "object"}.get(type(value), "number")
+        raise self.refuse(
+            f"json: cannot unmarshal {found} into Go struct field "
+            f"{owner or self.kind}.{where} of type {go_type(node)}"
+        )
+
+
+def go_type(node: Node) -> str:
+    """The Go type of a field, as decoding errors name it."""
+    if node.shape == "list":
+        return "[]" + go_type(node.element)
+    if node.shape == "map":
+        return "map[string]" + go_type(node.element)
+    if node.shape == "struct":
+        return f"v1.{node.name}"
+    return GO_SCALARS.get(node.scalar, str(node.raw.get("format", "int64")))
+
+
+def struct_fields(node: Node) -> tuple[str, ...]:
+    """The fields that are always written, because they are structs and no pointers."""
+    if "x-kubernetes-group-version-kind" in node.raw:
+        known = (key for key in ("metadata", "spec", "status") if key in node.fields)
+        return tuple(key for key in known if node.fields[key].shape == "struct")
+    return defaults.EMPTY_STRUCTS.get(node.name, ())
+
+
+def empty_object(node: Node) -> Json:
+    """What a freshly made Go object looks like: the state before a create, for field ownership."""
+    result: Json = {key: empty_object(node.fields[key]) for key in struct_fields(node)}
+    for key in node.required:
+        if not node.custom and key in node.fields and node.fields[key].shape == "list":
+            result[key] = None
+    return result

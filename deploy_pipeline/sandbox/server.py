@@ -1,0 +1,115 @@
+"""A sandbox cluster: storage, API, controllers and HTTP put together, with a life of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import threading
+from pathlib import Path
+from types import TracebackType
+
+import yaml
+
+from deploy_pipeline.sandbox.api import Api
+from deploy_pipeline.sandbox.errors import Json
+from deploy_pipeline.sandbox.http import Server
+from deploy_pipeline.sandbox.kinds import Kinds
+from deploy_pipeline.sandbox.request import Options, Target
+from deploy_pipeline.sandbox.schema import Definitions
+from deploy_pipeline.sandbox.store import Store
+
+NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
+BOOTSTRAP = Options(dry_run=False, manager="kube-apiserver", validation="Ignore", force=False)
+
+
+class SandboxCluster:
+    """A simulated Kubernetes API on loopback; context manager.
+
+    State lives in `state_dir` and is there again for the next cluster started on it.
+
+    >>> with SandboxCluster(Path("state")) as cluster:
+    ...     cluster.write_kubeconfig(Path("kubeconfig"))
+    """
+
+    url: str
+
+    def __init__(self, state_dir: Path, *, port: int = 0, rollout_seconds: float = 0.5) -> None:
+        self._state_dir = state_dir
+        self._port = port
+        self._rollout_seconds = rollout_seconds
+
+    def start(self) -> None:
+        """Serve in background threads of this process."""
+        self._store = Store(self._state_dir)
+        try:
+            self._kinds = Kinds(Definitions.load())
+            self._api = Api(self._store, self._kinds)
+            self._bootstrap()
+            self._server = Server(self._api, self._port)
+        except BaseException:
+            self._store.close()
+            raise
+        self.url = f"http://127.0.0.1:{self._server.port}"
+        self._server.start()
+
+    def stop(self) -> None:
+        """End every connection and give the directory free."""
+        self._api.stopping.set()
+        self._server.stop()
+        self._store.close()
+
+    def _bootstrap(self) -> None:
+        for definition in self._store.list("customresourcedefinitions.apiextensions.k8s.io"):
+            self._kinds.define(definition)
+        for name in NAMESPACES:
+            self._ensure("v1", "Namespace", {"metadata": {"name": name}})
+
+    def _ensure(self, version: str, kind: str, value: Json) -> None:
+        resource = self._kinds.of_kind(version, kind)
+        assert resource is not None, f"{version} {kind} is built in"
+        if self._store.get(resource.key, "", value["metadata"]["name"]) is None:
+            body = {"apiVersion": version, "kind": kind, **value}
+            self._api.writer.create(Target(resource), body, BOOTSTRAP, [])
+
+    def write_kubeconfig(self, path: Path) -> None:
+        """Write a kubeconfig for this cluster: readable by its owner only, and never half-written."""
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "sandbox",
+            "clusters": [{"name": "sandbox", "cluster": {"server": self.url}}],
+            "contexts": [{"name": "sandbox", "context": {"cluster": "sandbox", "user": "sandbox"}}],
+            "users": [{"name": "sandbox", "user": {}}],
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
+        with os.fdopen(descriptor, "w") as file:
+            yaml.safe_dump(config, file, sort_keys=False)
+        os.replace(name, path)
+
+    def __enter__(self) -> SandboxCluster:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def serve(
+    state_dir: Path, *, port: int, kubeconfig: Path | None, rollout_seconds: float = 0.5
+) -> None:
+    """Run in the foreground until SIGINT or SIGTERM."""
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    with SandboxCluster(state_dir, port=port, rollout_seconds=rollout_seconds) as cluster:
+        if kubeconfig is not None:
+            cluster.write_kubeconfig(kubeconfig)
+        print(f"sandbox cluster ready at {cluster.url}", flush=True)
+        ended.wait()

@@ -1,0 +1,307 @@
+"""What a kind does to an object on its way into storage: allocation, status, generation, immutability.
+
+Upstream these are the `strategy.go` files of the registry and a few admission plugins. They run after
+field ownership is settled, so nobody owns what they fill in.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from deploy_pipeline.sandbox.convert import Conversion
+from deploy_pipeline.sandbox.errors import Cause, Json, forbidden_field, invalid_value, required
+from deploy_pipeline.sandbox.kinds import Resource
+from deploy_pipeline.sandbox.store import Store
+
+NODE_PORTS = range(30000, 32768)
+TOLERATIONS: list[Json] = [
+    {"key": f"node.kubernetes.io/{reason}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+    for reason in ("not-ready", "unreachable")
+]
+STATEFUL_SET_TEXT = (
+    "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
+    "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
+    "'minReadySeconds' are forbidden"
+)
+POD_TEXT = (
+    "pod updates may not change fields other than `spec.containers[*].image`,"
+    "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
+    "existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "
+    "previously negative)"
+)
+CLAIM_TEXT = (
+    "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+)
+
+
+def prepare(resource: Resource, value: Json, old: Json | None, store: Store) -> Json:
+    """The object as the main endpoint stores it; `old` is what it replaces."""
+    value = {**value, "metadata": dict(value["metadata"])}
+    if resource.has_status:
+        _keep_status(resource, value, old)
+    if not resource.custom and resource.kind in PREPARE:
+        PREPARE[resource.kind](value, old, store)
+    value["metadata"].pop("generation", None)
+    if resource.has_generation:
+        before = old["metadata"].get("generation", 1) if old else 0
+        value["metadata"]["generation"] = before + desired_changed(resource, value, old)
+    return value
+
+
+def _keep_status(resource: Resource, value: Json, old: Json | None) -> None:
+    value.pop("status", None)
+    if old is not None:
+        if "status" in old:
+            value["status"] = old["status"]
+    elif not resource.custom and "status" in resource.node.fields:
+        blank = Conversion(resource.kind, resource.version)
+        value["status"] = blank.convert({}, resource.node.fields["status"])
+
+
+def desired_changed(resource: Resource, value: Json, old: Json | None) -> bool:
+    """Whether the desired state differs, which is what a generation counts."""
+    if old is None:
+        return True
+    annotations = [x["metadata"].get("annotations", {}) for x in (value, old)]
+    if resource.kind == "Deployment" and annotations[0] != annotations[1]:
+        return True
+    ignored = {"metadata", "apiVersion", "status"} if resource.has_status else {"metadata", "apiVersion"}
+    return any(value.get(key) != old.get(key) for key in {*value, *old} - ignored)
+
+
+def _service(value: Json, old: Json | None, store: Store) -> None:
+    spec = value["spec"] = dict(value["spec"])
+    if spec["type"] == "ExternalName":
+        return
+    before = old["spec"] if old else {}
+    for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort"):
+        if key in before and key not in spec:
+            spec[key] = before[key]
+    if not spec.get("clusterIP"):
+        used = {service["spec"].get("clusterIP") for service in store.list("services")}
+        spec["clusterIP"] = _free(used, lambda: f"10.0.{random.randrange(256)}.{random.randrange(1, 255)}")
+    spec.setdefault("clusterIPs", [spec["clusterIP"]])
+    spec.setdefault("ipFamilies", ["IPv4"])
+    spec.setdefault("ipFamilyPolicy", "SingleStack")
+    if spec["type"] in ("NodePort", "LoadBalancer"):
+        _node_ports(spec, before, store)
+
+
+def _node_ports(spec: Json, before: Json, store: Store) -> None:
+    kept = {(port["port"], port["protocol"]): port.get("nodePort") for port in before.get("ports", ())}
+    services = store.list("services")
+    used = {port.get("nodePort") for s in services for port in s["spec"].get("ports", ())}
+    ports = []
+    for port in spec.get("ports", ()):
+        number = port.get("nodePort") or kept.get((port.get("port"), port["protocol"]))
+        number = number or _free(used, lambda: random.choice(NODE_PORTS))
+        used.add(number)
+        ports.append({**port, "nodePort": number})
+    spec["ports"] = ports
+
+
+def _free(used: set[Any], draw: Callable[[], Any]) -> Any:
+    while (candidate := draw()) in used:
+        continue
+    return candidate
+
+
+def _pod(value: Json, old: Json | None, store: Store) -> None:
+    if old is not None:
+        return
+    spec = value["spec"] = dict(value["spec"])
+    spec.setdefault("serviceAccountName", "default")
+    spec["serviceAccount"] = spec["serviceAccountName"]
+    present = {toleration.get("key") for toleration in spec.get("tolerations", ())}
+    added = [toleration for toleration in TOLERATIONS if toleration["key"] not in present]
+    spec["tolerations"] = [*spec.get("tolerations", ()), *added]
+    name = spec.get("priorityClassName", "")
+    found = store.get("priorityclasses.scheduling.k8s.io", "", name)
+    spec["priority"] = found["value"] if found else 0
+    spec.setdefault("preemptionPolicy", found["preemptionPolicy"] if found else "PreemptLowerPriority")
+    value["status"] = {"phase": "Pending", "qosClass": _quality(spec)}
+
+
+def _quality(spec: Json) -> str:
+    resources = [container["resources"] for container in spec.get("containers", ())]
+    if not any(r.get("limits") or r.get("requests") for r in resources):
+        return "BestEffort"
+    complete = all({"cpu", "memory"} <= set(r.get("limits", ())) for r in resources)
+    equal = all(r.get("limits") == r.get("requests", r.get("limits")) for r in resources)
+    return "Guaranteed" if complete and equal else "Burstable"
+
+
+def _job(value: Json, old: Json | None, store: Store) -> None:
+    if old is not None or value["spec"].get("manualSelector"):
+        return
+    metadata, spec = value["metadata"], dict(value["spec"])
+    selector = {"batch.kubernetes.io/controller-uid": metadata["uid"]}
+    labels = {
+        **selector,
+        "batch.kubernetes.io/job-name": metadata["name"],
+        "controller-uid": metadata["uid"],
+        "job-name": metadata["name"],
+    }
+    template = spec["template"]
+    template_labels = {**template["metadata"].get("labels", {}), **labels}
+    spec["template"] = {**template, "metadata": {**template["metadata"], "labels": template_labels}}
+    spec["selector"] = {"matchLabels": selector}
+    metadata["labels"] = {**(metadata.get("labels") or template_labels)}
+    value["spec"] = spec
+
+
+def _namespace(value: Json, old: Json | None, store: Store) -> None:
+    finalizers = old["spec"].get("finalizers", []) if old else ["kubernetes"]
+    value["spec"] = {**value["spec"], "finalizers": finalizers} if finalizers else {}
+    if old is None:
+        value["status"] = {"phase": "Active"}
+
+
+def _protected(finalizer: str) -> Callable[[Json, Json | None, Store], None]:
+    def prepare_volume(value: Json, old: Json | None, store: Store) -> None:
+        if old is None:
+            others = [name for name in value["metadata"].get("finalizers", ()) if name != finalizer]
+            value["metadata"]["finalizers"] = [*others, finalizer]
+        elif "volumeName" in old["spec"] and "volumeName" not in value["spec"]:
+            value["spec"] = {**value["spec"], "volumeName": old["spec"]["volumeName"]}
+
+    return prepare_volume
+
+
+def _definition(value: Json, old: Json | None, store: Store) -> None:
+    """The sandbox accepts the names at once; upstream a controller does so a moment later."""
+    spec = value["spec"]
+    moment = value["metadata"]["creationTimestamp"]
+    conditions = [
+        ("NamesAccepted", "NoConflicts", "no conflicts found"),
+        ("Established", "InitialNamesAccepted", "the initial names have been accepted"),
+    ]
+    stored = [v["name"] for v in spec.get("versions", ()) if v.get("storage")]
+    before = old["status"].get("storedVersions", []) if old else []
+    fresh = [
+        {"type": kind, "status": "True", "lastTransitionTime": moment, "reason": why, "message": text}
+        for kind, why, text in conditions
+    ]
+    value["status"] = {
+        "conditions": old["status"]["conditions"] if old else fresh,
+        "acceptedNames": spec["names"],
+        "storedVersions": [*before, *(name for name in stored if name not in before)],
+    }
+
+
+PREPARE: Mapping[str, Callable[[Json, Json | None, Store], None]] = {
+    "CustomResourceDefinition": _definition,
+    "Job": _job,
+    "Namespace": _namespace,
+    "PersistentVolume": _protected("kubernetes.io/pv-protection"),
+    "PersistentVolumeClaim": _protected("kubernetes.io/pvc-protection"),
+    "Pod": _pod,
+    "Service": _service,
+}
+
+
+def frozen(resource: Resource, value: Json, old: Json) -> Iterator[Cause]:
+    """Fields that may not change any more."""
+    if not resource.custom and resource.kind in FROZEN:
+        yield from FROZEN[resource.kind](value, old)
+
+
+def _same(*paths: str, text: str = "field is immutable") -> Callable[[Json, Json], Iterator[Cause]]:
+    def check(value: Json, old: Json) -> Iterator[Cause]:
+        for path in paths:
+            new, before = _find(value, path), _find(old, path)
+            if new != before:
+                yield required(path) if new is None else invalid_value(path, new, text)
+
+    return check
+
+
+def _find(value: Any, path: str) -> Any:
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
+def _frozen_data(value: Json, old: Json) -> Iterator[Cause]:
+    text = "field is immutable when `immutable` is set"
+    if value["kind"] == "Secret" and value.get("type") != old.get("type"):
+        yield invalid_value("type", value.get("type"), "field is immutable")
+    if old.get("immutable"):
+        if not value.get("immutable"):
+            yield forbidden_field("immutable", text)
+        for key in ("data", "binaryData"):
+            if value.get(key) != old.get(key):
+                yield forbidden_field(key, text)
+
+
+def _frozen_set(value: Json, old: Json) -> Iterator[Cause]:
+    free = {"replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit"}
+    free |= {"persistentVolumeClaimRetentionPolicy", "minReadySeconds"}
+    fixed = [{k: v for k, v in x["spec"].items() if k not in free} for x in (value, old)]
+    if fixed[0] != fixed[1]:
+        yield forbidden_field("spec", STATEFUL_SET_TEXT)
+
+
+def _frozen_job(value: Json, old: Json) -> Iterator[Cause]:
+    yield from _same("spec.completions", "spec.selector")(value, old)
+    suspended = old["spec"].get("suspend")
+    template = "spec.template.spec" if suspended else "spec.template"
+    yield from _same(template, "spec.completionMode")(value, old)
+
+
+def _frozen_service(value: Json, old: Json) -> Iterator[Cause]:
+    before, new = old["spec"].get("clusterIP"), value["spec"].get("clusterIP")
+    if before and new != before and value["spec"]["type"] != "ExternalName":
+        text = "may not change once set"
+        yield invalid_value("spec.clusterIPs[0]", value["spec"].get("clusterIPs"), text)
+
+
+def _frozen_claim(value: Json, old: Json) -> Iterator[Cause]:
+    free = {"resources", "volumeAttributesClassName", "volumeName"}
+    fixed = [{k: v for k, v in x["spec"].items() if k not in free} for x in (value, old)]
+    if fixed[0] != fixed[1]:
+        yield forbidden_field("spec", CLAIM_TEXT)
+
+
+def _frozen_pod(value: Json, old: Json) -> Iterator[Cause]:
+    specs = []
+    for spec in (value["spec"], old["spec"]):
+        fixed = {k: v for k, v in spec.items() if k not in ("activeDeadlineSeconds", "tolerations")}
+        for kind in ("containers", "initContainers"):
+            fixed[kind] = [{k: v for k, v in c.items() if k != "image"} for c in spec.get(kind, ())]
+        specs.append(fixed)
+    if specs[0] != specs[1]:
+        yield forbidden_field("spec", POD_TEXT)
+
+
+def _frozen_class(value: Json, old: Json) -> Iterator[Cause]:
+    for key in ("provisioner", "parameters", "reclaimPolicy", "volumeBindingMode"):
+        if value.get(key) != old.get(key):
+            yield forbidden_field(key, f"updates to {key} are forbidden.")
+
+
+def _frozen_priority(value: Json, old: Json) -> Iterator[Cause]:
+    for key in ("value", "preemptionPolicy"):
+        if value.get(key) != old.get(key):
+            yield forbidden_field(key, "may not be changed in an update.")
+
+
+FROZEN: Mapping[str, Callable[[Json, Json], Iterator[Cause]]] = {
+    "ClusterRoleBinding": _same("roleRef", text="cannot change roleRef"),
+    "ConfigMap": _frozen_data,
+    "CustomResourceDefinition": _same("spec.group", "spec.names.plural", "spec.scope"),
+    "DaemonSet": _same("spec.selector"),
+    "Deployment": _same("spec.selector"),
+    "Job": _frozen_job,
+    "PersistentVolumeClaim": _frozen_claim,
+    "Pod": _frozen_pod,
+    "PriorityClass": _frozen_priority,
+    "ReplicaSet": _same("spec.selector"),
+    "RoleBinding": _same("roleRef", text="cannot change roleRef"),
+    "Secret": _frozen_data,
+    "Service": _frozen_service,
+    "StatefulSet": _frozen_set,
+    "StorageClass": _frozen_class,
+}
