@@ -1,0 +1,163 @@
+"""One op for each step of the flow. Each calls one function of the core and tells Dagster what came of it.
+
+Ops return what the core returned, which stays in memory: the command line runs the same jobs and prints it.
+The core's actions are imported where they are called, since they bring the Kubernetes client along (0.4 s).
+"""
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from deploy_pipeline.changes import ChangeSet
+from deploy_pipeline.errors import FailedError
+from deploy_pipeline.pipeline import events, tags
+from deploy_pipeline.pipeline.config import (
+    DiffConfig,
+    DriftConfig,
+    PromoteConfig,
+    ReleaseConfig,
+    RenderConfig,
+    SecretsConfig,
+)
+from deploy_pipeline.pipeline.stage import DeployerParam, ObserverParam, Stage, stage
+from deploy_pipeline.repository import release_branch
+
+if TYPE_CHECKING:
+    from deploy_pipeline.release import AppResult
+
+
+@dg.op(description="Make the candidate of a source branch, or remove it where the branch is gone.")
+def render(
+    context: dg.OpExecutionContext, config: RenderConfig, deployer: DeployerParam, observer: ObserverParam
+) -> Any:
+    """Returns a RenderResult."""
+    from deploy_pipeline import promotion
+
+    with stage(context, deployer, observer) as step:
+        step.tag(branch=config.branch)
+        result = promotion.render(step.deployer, config.branch, progress=step.progress)
+        step.know_channels(*result.channels)
+        step.record(*events.rendered(result, step.repository))
+        return result
+
+
+@dg.op(description="Compute the change set of a candidate against the live cluster. Writes nothing.")
+def diff(context: dg.OpExecutionContext, config: DiffConfig, deployer: DeployerParam, observer: ObserverParam) -> Any:
+    """Returns a ChangeSet."""
+    from deploy_pipeline import promotion
+
+    with stage(context, deployer, observer) as step:
+        # A sensor asks for a commit, and says in a tag whose commit it is.
+        candidate = context.run.tags.get(tags.BRANCH, config.candidate)
+        step.tag(branch=candidate)
+        found = promotion.diff_promotion(
+            step.deployer, step.channel, config.candidate, apps=config.apps, progress=step.progress
+        )
+        step.record(events.compared(found, candidate, only=config.apps))
+        return found
+
+
+@dg.op(description="Record the approval of a change set, and move the release branch to the candidate.")
+def approve(
+    context: dg.OpExecutionContext, config: PromoteConfig, deployer: DeployerParam, observer: ObserverParam
+) -> Any:
+    """Returns a Promotion."""
+    from deploy_pipeline import promotion
+
+    with stage(context, deployer, observer) as step:
+        step.tag(branch=config.candidate)
+        result = promotion.promote(
+            step.deployer,
+            step.channel,
+            config.candidate,
+            approved_by=config.approved_by,
+            expected_digest=config.expected_digest,
+            run_id=context.run_id,
+            progress=step.progress,
+        )
+        step.tag(commit=result.commit)
+        step.know_channels(step.channel)
+        step.record(*events.promoted(result, step.repository))
+        return result
+
+
+@dg.op(description="Make the cluster match the release branch, and wait until every app is ready.")
+def release(
+    context: dg.OpExecutionContext, config: ReleaseConfig, deployer: DeployerParam, observer: ObserverParam
+) -> Any:
+    """Returns a ReleaseResult."""
+    from deploy_pipeline.release import release_channel
+
+    with stage(context, deployer, observer) as step:
+        commit = config.commit or step.deployer.mirror.remote_heads().get(release_branch(step.channel), "")
+        step.tag(commit=commit)
+
+        def on_app(result: "AppResult") -> None:
+            step.record(*events.app_released(step.channel, commit, result, step.repository))
+
+        result = release_channel(
+            step.deployer,
+            step.channel,
+            commit=commit,
+            apps=config.apps,
+            drivers=config.drivers,
+            trigger=step.trigger.value,
+            run_id=context.run_id,
+            only_if_new=_is_first_run_of_sensor(step),
+            progress=step.progress,
+            on_app=on_app,
+        )
+        if result.change_set and _is_whole(
+            result.change_set, result.apps, narrowed=bool(config.apps or config.drivers)
+        ):
+            step.record(events.released(result, result.change_set, step.repository))
+        return result
+
+
+@dg.op(description="Write the secrets of a channel's apps to the cluster.")
+def write_secrets(
+    context: dg.OpExecutionContext, config: SecretsConfig, deployer: DeployerParam, observer: ObserverParam
+) -> Any:
+    """Returns a tuple of SecretResult."""
+    from deploy_pipeline.deploy_secrets import deploy_secrets
+
+    with stage(context, deployer, observer) as step:
+        results = deploy_secrets(
+            step.deployer, step.channel, apps=config.apps, secret=config.secret, progress=step.progress
+        )
+        step.record(*events.secrets_written(step.channel, results))
+        return results
+
+
+@dg.op(description="Compare the cluster with what was last released. Writes nothing.")
+def compare(
+    context: dg.OpExecutionContext, config: DriftConfig, deployer: DeployerParam, observer: ObserverParam
+) -> Any:
+    """Returns a DriftResult."""
+    from deploy_pipeline.drift import check_drift, check_ready
+
+    with stage(context, deployer, observer) as step:
+        found = check_drift(step.deployer, step.channel, apps=config.apps, progress=step.progress)
+        step.record(*events.drift_found(found))
+        if found.released:
+            step.tag(commit=found.commit)
+            ready = check_ready(step.deployer, step.channel, apps=config.apps, progress=step.progress)
+            step.record(*(events.readiness(step.channel, app) for app in ready))
+        return found
+
+
+def _is_whole(planned: ChangeSet, results: Collection["AppResult"], *, narrowed: bool) -> bool:
+    """Whether every app of the plan was released. One that is missing although nobody left it out is a failure."""
+    missing = {app.app for app in planned.apps} - {result.app for result in results}
+    if missing and not narrowed:
+        raise FailedError(f"planned but not released: {', '.join(sorted(missing))}", hint="run the release again")
+    return not missing
+
+
+def _is_first_run_of_sensor(step: Stage) -> bool:
+    """Whether nobody asked for this release but the sensor, which may have forgotten that it did so before.
+
+    Somebody who re-executes the sensor's run wants a release.
+    """
+    return step.trigger is tags.Trigger.SENSOR and step.context.run.parent_run_id is None

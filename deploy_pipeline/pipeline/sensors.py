@@ -1,0 +1,148 @@
+"""The branch sensors: one reading of the remote's heads, a decision, run requests.
+
+An idle tick costs one ``git ls-remote`` and nothing else. A reading that fails fails the tick, visibly, and Dagster
+keeps the cursor: that the remote did not answer does not mean that its branches are gone.
+"""
+
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import dagster as dg
+
+from deploy_pipeline.channels import load_channels
+from deploy_pipeline.deployer import Deployer
+from deploy_pipeline.errors import DeployError, RefusedError
+from deploy_pipeline.pipeline import decisions, tags
+from deploy_pipeline.pipeline.assets import CHANNELS
+from deploy_pipeline.pipeline.cursors import read_cursor
+from deploy_pipeline.pipeline.decisions import Decision, Request
+from deploy_pipeline.pipeline.failures import one_screen
+from deploy_pipeline.pipeline.jobs import JOBS, OP_NAMES, op_config
+from deploy_pipeline.pipeline.stage import DeployerParam
+from deploy_pipeline.settings import Settings
+
+Heads = Mapping[str, str]
+
+# Subjects handled in one tick. Dagster takes about 0.12 s for each run request, and ends a tick after 60 s.
+_LIMIT = 25
+
+
+class TickFailed(Exception):
+    """A tick could not read what it needs; the cursor stays as it was."""
+
+
+@dataclass(frozen=True)
+class _Follower:
+    """What one sensor follows: the state of its subjects, and what it asks for when one changes."""
+
+    name: str
+    job: str
+    description: str
+    states: Callable[[Heads, Settings], dict[str, str]]
+    requests: Callable[[Decision, Heads, Deployer], list[Request]]
+
+    def sensor(self, poll_seconds: int) -> dg.SensorDefinition:
+        @dg.sensor(
+            name=self.name,
+            job=JOBS[self.job],
+            description=self.description,
+            minimum_interval_seconds=poll_seconds,
+            default_status=dg.DefaultSensorStatus.RUNNING,
+        )
+        def evaluate(context: dg.SensorEvaluationContext, deployer: DeployerParam) -> dg.SensorResult:
+            with failing_tick():
+                return self._tick(context, deployer.open())
+
+        return evaluate
+
+    def _tick(self, context: dg.SensorEvaluationContext, deployer: Deployer) -> dg.SensorResult:
+        heads = deployer.mirror.remote_heads()
+        epoch = uuid.uuid4().hex[:8]
+        cursor, lost = read_cursor(context.cursor, sensor=self.name, repository=deployer.mirror.url, epoch=epoch)
+        decision = decisions.decide(cursor, self.states(heads, deployer.settings), limit=_LIMIT)
+        requests = self.requests(decision, heads, deployer) if decision.changed else []
+        for note in filter(None, (lost, f"{decision.waiting} more wait for the next tick" if decision.waiting else "")):
+            context.log.warning(note)
+        return dg.SensorResult(
+            run_requests=[self._run_request(request) for request in requests],
+            skip_reason=None if requests else "; ".join(filter(None, (lost, f"{len(heads)} branches, nothing to do"))),
+            cursor=decision.cursor.model_dump_json(),
+            dynamic_partitions_requests=_new_partitions(context, requests),
+        )
+
+    def _run_request(self, request: Request) -> dg.RunRequest:
+        return dg.RunRequest(
+            run_key=request.run_key,
+            run_config=op_config(OP_NAMES[self.job], request.config),
+            tags={**request.tags, tags.TRIGGER: tags.Trigger.SENSOR.value},
+            partition_key=request.partition,
+        )
+
+
+@contextmanager
+def failing_tick() -> Iterator[None]:
+    """Fail the tick by what the core says, without the way through the code."""
+    try:
+        yield
+    except DeployError as error:
+        raise TickFailed(one_screen(str(error))) from None
+
+
+def branch_sensors(settings: Settings) -> list[dg.SensorDefinition]:
+    """The sensors of source branches, candidates and release branches."""
+    return [follower.sensor(settings.poll_seconds) for follower in _FOLLOWERS]
+
+
+def _diff_requests(decision: Decision, heads: Heads, deployer: Deployer) -> list[Request]:
+    """Asks for the channels that the candidate itself names: only these can be promoted to."""
+    deployer.mirror.fetch()
+    released = decisions.release_states(heads)
+    return decisions.diff_requests(
+        decision, {candidate: _channels_of(sha, deployer, released) for candidate, sha in decision.changed.items()}
+    )
+
+
+def _channels_of(candidate: str, deployer: Deployer, otherwise: Collection[str]) -> Collection[str]:
+    """A candidate that cannot be read gets a run for every released channel: the run says what is wrong with it."""
+    try:
+        return load_channels(deployer.mirror.tree(candidate)).keys()
+    except RefusedError:
+        return otherwise
+
+
+def _new_partitions(
+    context: dg.SensorEvaluationContext, requests: list[Request]
+) -> list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
+    if not (wanted := {request.partition for request in requests if request.partition}):
+        return []
+    new = wanted.difference(context.instance.get_dynamic_partitions(str(CHANNELS.name)))
+    return [CHANNELS.build_add_request(sorted(new))] if new else []
+
+
+_FOLLOWERS = (
+    _Follower(
+        "source_branches",
+        "render_candidate",
+        "Renders each source branch that was pushed, and again when a release branch moved; removes candidates whose "
+        "source branch is gone.",
+        states=lambda heads, settings: decisions.source_states(heads, settings.source_branches),
+        requests=lambda decision, _heads, _deployer: decisions.render_requests(decision),
+    ),
+    _Follower(
+        "candidates",
+        "diff_promotion",
+        "Computes the change set of each new candidate for each of its channels.",
+        states=lambda heads, _settings: decisions.candidate_states(heads),
+        requests=_diff_requests,
+    ),
+    _Follower(
+        "releases",
+        "release_channel",
+        "Releases a channel when its release branch moves. What the cluster has recorded as released is not released "
+        "again, even if this sensor forgot about it.",
+        states=lambda heads, _settings: decisions.release_states(heads),
+        requests=lambda decision, _heads, _deployer: decisions.release_requests(decision),
+    ),
+)
