@@ -36,6 +36,7 @@ def field_changes(
 ) -> tuple[FieldChange, ...]:
     """All fields that differ between two states of an object, masked, sorted by path; None is a missing object."""
     old, new = (dict(_leaves(_normal(state, redactor))) if state else {} for state in (before, after))
+    old, new = _without_filled(old, new), _without_filled(new, old)
     changed = sorted(path for path in old.keys() | new.keys() if _differs(path, old.get(path), new.get(path)))
     return tuple(
         FieldChange(path, _shown(old.get(path), redactor), _shown(new.get(path), redactor)) for path in changed
@@ -75,10 +76,17 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         names = _names(value)
         for label, item in zip(names or range(len(value)), value, strict=True):
             yield from _leaves(item, f"{path}[{label}]")
-        if names and len(names) > 1:
+        if names:
             yield path + _ORDER, names
     else:
         yield path, value
+
+
+def _without_filled(leaves: dict[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """The leaves without empty containers that hold something on the other side: that shows by itself."""
+    empty = [path for path, value in leaves.items() if value in ({}, []) and path not in other]
+    filled = {path for path in empty if any(there.startswith((f"{path}.", f"{path}[")) for there in other)}
+    return {path: value for path, value in leaves.items() if path not in filled}
 
 
 def _differs(path: str, old: Any, new: Any) -> bool:

@@ -92,7 +92,7 @@ def _object_differences(key: tuple[str, str], old: ObjectChange | None, new: Obj
     elif old.operation is not new.operation:
         yield f"{name}: approved to {old.operation.value}, now to {new.operation.value}"
     else:
-        for field in sorted(set(old.fields) ^ set(new.fields), key=lambda field: field.path):
+        for field in sorted(set(old.fields) ^ set(new.fields), key=lambda field: (field.path, field not in old.fields)):
             word = "approved" if field in old.fields else "now"
             yield f"{name}: {field.path}: {word} {_clip(field.before)} → {_clip(field.after)}"
 
