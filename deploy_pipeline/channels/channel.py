@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum
 from posixpath import join, normpath
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
 from deploy_pipeline.channels.cron import check_cron
-from deploy_pipeline.channels.document import Document, NotText
+from deploy_pipeline.channels.document import Document, NotText, read_document
 from deploy_pipeline.channels.duration import parse_duration
 from deploy_pipeline.channels.faults import Fault, Location, shown, suggestion
 from deploy_pipeline.channels.names import AppName, ChannelName, HelmName, InnerPath, NamespaceName, SecretName
@@ -160,22 +160,23 @@ class Channel:
         raise RefusedError(f"channel {self.name} has no app {shown(name)}", hint=known)
 
 
+def read_channel_document(content: bytes | str, path: str) -> Document:
+    """What stands in a channel file below the key ``calitp``, beside which nothing may stand; or else all of it."""
+    document = read_document(content, path)
+    if not isinstance(document.value, dict) or "calitp" not in document.value:
+        return document
+    beside = [document.fault((key,), "must stand below the key calitp") for key in document.value if key != "calitp"]
+    inner = document.inside("calitp")
+    return replace(inner, faults=(*inner.faults, *beside))
+
+
 def check_channel(document: Document, files: Files | None) -> tuple[Channel | None, list[Fault]]:
     """The channel that a document describes, or None; and all faults. Without files, paths are not looked up."""
-    inner, wrapping = _unwrap(document)
-    file, faults = check(ChannelFile, inner, files, nested={"releases": App})
-    faults += [*wrapping, *_clashes(inner)]
+    file, faults = check(ChannelFile, document, files, nested={"releases": App})
+    faults += _clashes(document)
     if file is None or faults:
         return None, faults
     return Channel(file.channel, file.releases, file.approval, file.drift_schedule, document.path), []
-
-
-def _unwrap(document: Document) -> tuple[Document, list[Fault]]:
-    """What stands below the key ``calitp``, beside which nothing may stand; or else the document itself."""
-    if not isinstance(document.value, dict) or "calitp" not in document.value:
-        return document, []
-    beside = [key for key in document.value if key != "calitp"]
-    return document.inside("calitp"), [document.fault((key,), "must stand below the key calitp") for key in beside]
 
 
 def _clashes(document: Document) -> Iterator[Fault]:

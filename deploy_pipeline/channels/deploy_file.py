@@ -70,7 +70,7 @@ class DeployFile(Section):
 
 
 def read_deploy_file(tree: Tree) -> tuple[DeployFile | None, list[Fault]]:
-    """What the tree's ``deploy.yaml`` says, or None; and all faults. Without that file, or when it is empty, the defaults."""
+    """What the tree's ``deploy.yaml`` says, or None; and all faults. The defaults if there is no such file."""
     try:
         content = tree.read(DEPLOY_FILE)
     except KeyError:

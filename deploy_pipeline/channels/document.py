@@ -174,4 +174,5 @@ def _too_much(mark: yaml.error.Mark) -> yaml.MarkedYAMLError:
 def _syntax_fault(path: str, error: yaml.MarkedYAMLError) -> Fault:
     mark = error.problem_mark or error.context_mark
     place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    return Fault(path, (), f"is not YAML: {place}{(error.problem or error.context or '')[:_LONGEST_PROBLEM]}")
+    problem = error.problem or error.context or "unknown problem"
+    return Fault(path, (), f"is not YAML: {place}{problem[:_LONGEST_PROBLEM]}")

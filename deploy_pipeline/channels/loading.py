@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from posixpath import dirname, splitext
-from typing import Any
 
-from deploy_pipeline.channels.channel import Channel, check_channel
+from deploy_pipeline.channels.channel import Channel, check_channel, read_channel_document
 from deploy_pipeline.channels.deploy_file import DEPLOY_FILE, DeployFile, read_deploy_file
-from deploy_pipeline.channels.document import Document, read_document
+from deploy_pipeline.channels.document import Document
 from deploy_pipeline.channels.faults import Fault, refuse, shown, suggestion
 from deploy_pipeline.channels.section import Files
 from deploy_pipeline.channels.tree import Tree
@@ -78,7 +77,7 @@ def parse_channel(text: bytes | str, path: str, tree: Tree | None, deploy_file: 
     sources of ``deploy_file`` bring in; without a tree none is looked up.
     """
     files = _files(tree, deploy_file or DeployFile()) if tree else None
-    channel, faults = check_channel(read_document(text, path), files)
+    channel, faults = check_channel(read_channel_document(text, path), files)
     if channel is None:
         refuse(faults)
     return channel
@@ -92,7 +91,7 @@ def _documents(tree: Tree, deploy_file: DeployFile) -> Iterator[Document]:
     folder = "" if deploy_file.channels == "." else deploy_file.channels
     for path in tree.paths():
         if dirname(path) == folder and path.endswith(_ENDINGS) and path != DEPLOY_FILE:
-            yield read_document(tree.read(path), path)
+            yield read_channel_document(tree.read(path), path)
 
 
 def _same_name(documents: Sequence[Document]) -> Iterator[Fault]:
@@ -107,10 +106,7 @@ def _same_name(documents: Sequence[Document]) -> Iterator[Fault]:
 
 def _name(document: Document) -> str:
     """The channel that a file says it is, even if all the rest of it is wrong; else an empty text."""
-    content: Any = document.value
-    if isinstance(content, dict) and isinstance(content.get("calitp"), dict):
-        content = content["calitp"]
-    name = content.get("channel") if isinstance(content, dict) else None
+    name = document.value.get("channel") if isinstance(document.value, dict) else None
     return name if isinstance(name, str) else ""
 
 

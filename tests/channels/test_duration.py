@@ -41,7 +41,7 @@ def test_what_go_reads_is_read(text: str, seconds: float) -> None:
 )
 def test_what_is_no_duration_is_refused(text: str) -> None:
     """Neither other notations nor blanks pass."""
-    with pytest.raises(ValueError, match="must be a duration such as 90s, 10m0s or 1.5h"):
+    with pytest.raises(ValueError, match=r"must be a duration such as 90s, 10m0s or 1\.5h"):
         parse_duration(text)
 
 

@@ -149,7 +149,7 @@ def test_the_faults_of_one_channel_are_those_of_its_file() -> None:
 
 def test_one_channel_needs_a_right_deploy_file() -> None:
     """It says where the channel's file is."""
-    with pytest.raises(ChannelFaults, match="1 fault in deploy.yaml"):
+    with pytest.raises(ChannelFaults, match=r"1 fault in deploy\.yaml"):
         load_channel(MemoryTree({"deploy.yaml": "x: y", "channels/prod.yaml": "channel: prod"}), "prod")
 
 

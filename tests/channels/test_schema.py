@@ -43,7 +43,7 @@ RIGHT = (
     {"channel": "test"},
     {"channel": "test", "releases": None, "approval": None, "drift_schedule": "* * * * *"},
 )
-WRONG = (
+WRONG: tuple[object, ...] = (
     {},
     [],
     {"releases": []},
