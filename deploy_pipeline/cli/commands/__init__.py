@@ -1,0 +1,1 @@
+"""The commands. Each says in its docstring what ``--help`` shows."""

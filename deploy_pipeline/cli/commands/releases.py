@@ -1,0 +1,169 @@
+"""``release``, ``secrets``, ``drift`` and ``history``: what a channel's cluster runs, shall run and ran."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deploy_pipeline.cli import options
+from deploy_pipeline.cli.actions import actions
+from deploy_pipeline.cli.command import CHANGES
+from deploy_pipeline.cli.output import Output, table
+from deploy_pipeline.cli.selection import open_deployer, select_apps, select_channel
+
+if TYPE_CHECKING:
+    from deploy_pipeline.release import AppResult, ReleaseResult
+
+
+def release(
+    *,
+    channel: options.ChannelName = "",
+    channel_file: options.ChannelFile = "",
+    rev: Annotated[
+        str, typer.Option(metavar="REV", help="Only if this commit (or branch) is the head of the release branch.")
+    ] = "",
+    app: options.AppNames = None,
+    driver: options.Driver = None,
+    local: options.Local = False,
+    as_json: options.AsJson = False,
+    outfile: options.Outfile = None,
+) -> None:
+    """Make a channel's cluster match its release branch, as approved.
+
+    Writes secrets, applies the apps, waits until they are ready, prunes. Running it again changes nothing; after a
+    failure it continues.
+
+    deploy-pipeline release --channel prod
+    deploy-pipeline release -f channels/test.yaml --app web
+    """
+    output = Output(as_json, outfile)
+    deployer = open_deployer()
+    name = select_channel(deployer, channel, channel_file)
+    commit = ""
+    if rev:
+        deployer.mirror.fetch()
+        commit = deployer.mirror.commit(rev).sha
+    with actions(deployer, local=local) as do:
+        result = do.release(name, commit, tuple(app or ()), (driver.value,) if driver else ())
+    output.show(result, _released(result))
+
+
+def secrets(
+    *,
+    channel: options.ChannelName = "",
+    channel_file: options.ChannelFile = "",
+    app: options.AppNames = None,
+    driver: options.Driver = None,
+    secret: Annotated[str, typer.Option(metavar="NAME", help="Only this secret of the store.")] = "",
+    local: options.Local = False,
+    as_json: options.AsJson = False,
+    outfile: options.Outfile = None,
+) -> None:
+    """Put a channel's secrets in place anew, from the secret store.
+
+    Which secrets go where is what the last release said.
+
+    deploy-pipeline secrets --channel prod --secret metabase_database-backup
+    """
+    output = Output(as_json, outfile)
+    deployer = open_deployer()
+    name = select_channel(deployer, channel, channel_file)
+    apps = select_apps(deployer, name, f"releases/{name}", app, driver)
+    with actions(deployer, local=local) as do:
+        results = do.secrets(name, apps, secret)
+    rows = [(result.app, result.secret, result.object, result.operation) for result in results]
+    empty = f"the apps of {name} have no secrets"
+    output.show(results, table(("app", "secret", "object", "operation"), rows, empty=empty))
+
+
+def drift(
+    *,
+    channel: options.ChannelName = "",
+    channel_file: options.ChannelFile = "",
+    app: options.AppNames = None,
+    driver: options.Driver = None,
+    local: options.Local = False,
+    as_json: options.AsJson = False,
+    outfile: options.Outfile = None,
+) -> None:
+    """Show how a channel's cluster differs from its last release.
+
+    Writes nothing. The change set is what would bring the cluster back. Ends with 0 if there is no drift, else with 1.
+
+    deploy-pipeline drift --channel prod --driver helm
+    """
+    output = Output(as_json, outfile)
+    deployer = open_deployer()
+    name = select_channel(deployer, channel, channel_file)
+    apps = select_apps(deployer, name, f"releases/{name}", app, driver)
+    with actions(deployer, local=local) as do:
+        found = do.drift(name, apps)
+    if found.change_set is None:
+        output.show(found, f"nothing was released to {name} yet")
+        return
+    verdict = "is not as it was released" if found.drifted else "is as it was released"
+    output.show_changes(found, found.change_set, f"{name} {verdict} at {found.commit}", "")
+    if found.drifted:
+        raise typer.Exit(CHANGES)
+
+
+def history(
+    *,
+    channel: options.ChannelName = "",
+    channel_file: options.ChannelFile = "",
+    as_json: options.AsJson = False,
+    outfile: options.Outfile = None,
+) -> None:
+    """List a channel's releases, newest first.
+
+    They are what the cluster itself remembers.
+
+    deploy-pipeline history --channel prod
+    """
+    from deploy_pipeline.release import history as releases
+
+    output = Output(as_json, outfile)
+    deployer = open_deployer()
+    name = select_channel(deployer, channel, channel_file)
+    records = releases(deployer, name)
+    rows = [
+        (
+            record.commit[:12],
+            record.state.value,
+            record.started,
+            record.finished,
+            record.approved_by,
+            record.trigger,
+            record.run_id[:8],
+            record.reason,
+        )
+        for record in records
+    ]
+    head = ("commit", "state", "started", "finished", "approved by", "trigger", "run", "reason")
+    output.show(records, table(head, rows, empty=f"nothing was released to {name} yet"))
+
+
+def _released(result: ReleaseResult) -> str:
+    if result.skipped:
+        return f"{result.channel} runs {result.commit} already"
+    apps = table(
+        ("app", "driver", "state", "objects", "seconds", "reasons"),
+        [_app_row(app) for app in result.apps],
+        empty=f"channel {result.channel} has no apps",
+    )
+    return f"{result.channel} runs {result.commit}, after {result.seconds:.1f} s\n\n{apps}"
+
+
+def _app_row(app: AppResult) -> tuple[str, ...]:
+    seconds = f"{app.seconds:.1f}"
+    return (app.app, app.driver, app.state, _counted(app.counts), seconds, "; ".join(app.reasons))
+
+
+_SIGNS = {"create": "+", "update": "~", "prune": "-", "none": "="}
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """``+2 ~1 =12``: created, changed, pruned (-) and unchanged objects, without those that are none."""
+    return " ".join(f"{sign}{counts[key]}" for key, sign in _SIGNS.items() if counts.get(key)) or "none"
