@@ -92,8 +92,14 @@ def _is_rest(approved: ChangeSet, today: ChangeSet, name: str) -> bool:
 
 
 def _is_rest_of(approved: ObjectChange, today: ObjectChange) -> bool:
-    """The same outcome for the object: fewer fields may be left, none may end otherwise than approved."""
+    """The same outcome for the object: fewer fields may be left, none may end otherwise than approved.
+
+    A creation is the same creation, since tree and secrets are the same; the server can tell more of it once the
+    release has made the namespace or kind it needs.
+    """
     if Operation.PRUNE in (approved.operation, today.operation):
         return approved.operation is today.operation
+    if today.operation is Operation.CREATE:
+        return approved.operation is Operation.CREATE
     outcome = {field.path: field.after for field in approved.fields}
     return all(field.path in outcome and outcome[field.path] == field.after for field in today.fields)
