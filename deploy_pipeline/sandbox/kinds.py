@@ -149,6 +149,10 @@ class Kinds:
         found = [r for r in self if r.group == group and r.kind == kind]
         return next((r for r in found if r.group_version == api_version), found[0] if found else None)
 
+    def storage(self, key: str) -> Resource:
+        """The preferred resource of a place of storage."""
+        return next(resource for resource in self if resource.key == key)
+
     def storages(self) -> list[Resource]:
         """One resource for each place of storage."""
         return list({resource.key: resource for resource in reversed(list(self))}.values())

@@ -12,12 +12,15 @@ from types import TracebackType
 import yaml
 
 from deploy_pipeline.sandbox.api import Api
+from deploy_pipeline.sandbox.controllers import Cluster, Engine
 from deploy_pipeline.sandbox.errors import Json
+from deploy_pipeline.sandbox.garbage import collect
 from deploy_pipeline.sandbox.http import Server
 from deploy_pipeline.sandbox.kinds import Kinds
 from deploy_pipeline.sandbox.request import Options, Target
 from deploy_pipeline.sandbox.schema import Definitions
 from deploy_pipeline.sandbox.store import Store
+from deploy_pipeline.sandbox.workloads import NODE, RECONCILERS
 
 NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 BOOTSTRAP = Options(dry_run=False, manager="kube-apiserver", validation="Ignore", force=False)
@@ -46,17 +49,21 @@ class SandboxCluster:
             self._kinds = Kinds(Definitions.load())
             self._api = Api(self._store, self._kinds)
             self._bootstrap()
+            cluster = Cluster(self._api.writer, self._api.deleter, self._kinds, self._rollout_seconds)
+            self._engine = Engine(cluster, RECONCILERS, collect)
             self._server = Server(self._api, self._port)
         except BaseException:
             self._store.close()
             raise
         self.url = f"http://127.0.0.1:{self._server.port}"
+        self._engine.start()
         self._server.start()
 
     def stop(self) -> None:
         """End every connection and give the directory free."""
         self._api.stopping.set()
         self._server.stop()
+        self._engine.stop()
         self._store.close()
 
     def _bootstrap(self) -> None:
@@ -64,6 +71,7 @@ class SandboxCluster:
             self._kinds.define(definition)
         for name in NAMESPACES:
             self._ensure("v1", "Namespace", {"metadata": {"name": name}})
+        self._ensure("v1", "Node", {"metadata": {"name": NODE}})
 
     def _ensure(self, version: str, kind: str, value: Json) -> None:
         resource = self._kinds.of_kind(version, kind)

@@ -1,0 +1,200 @@
+"""The engine of the simulated controllers: one thread that reconciles objects when something happened.
+
+Every write tells the engine about its object; objects somebody controls, and objects on their way out,
+get a turn. A reconciler looks at the state there is and moves it one step; what has to happen later (a
+pod gets ready, a deadline passes) is asked for by returning the seconds until then. All state is in the
+store, so a restarted sandbox goes on where it was.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from deploy_pipeline.sandbox.deletes import Deleter, DeleteOptions
+from deploy_pipeline.sandbox.errors import ApiError, Json
+from deploy_pipeline.sandbox.kinds import Kinds, Resource
+from deploy_pipeline.sandbox.request import Options, Target
+from deploy_pipeline.sandbox.store import Event, Key
+from deploy_pipeline.sandbox.writes import Writer
+
+MANAGER = "kube-controller-manager"
+OPTIONS = Options(dry_run=False, manager=MANAGER, validation="Ignore", force=False)
+BACKGROUND = DeleteOptions(policy="Background", uid="", version="", dry_run=False)
+
+
+class Cluster:
+    """What reconcilers may do."""
+
+    def __init__(self, writer: Writer, deleter: Deleter, kinds: Kinds, rollout_seconds: float) -> None:
+        self.writer, self.deleter, self.kinds = writer, deleter, kinds
+        self.store = writer.store
+        self.rollout_seconds = rollout_seconds
+        self._seen: dict[str, float] = {}
+
+    def resource(self, key: str) -> Resource:
+        """The resource behind a storage key."""
+        return self.kinds.storage(key)
+
+    def since(self, value: Json, what: str = "") -> float:
+        """Seconds since a reconciler first asked about this object and topic."""
+        now = time.monotonic()
+        return now - self._seen.setdefault(value["metadata"]["uid"] + what, now)
+
+    def forget(self, value: Json) -> None:
+        """The object is gone."""
+        self._seen = {k: v for k, v in self._seen.items() if not k.startswith(value["metadata"]["uid"])}
+
+    def owned(self, owner: Json, resource: str) -> list[Json]:
+        """The objects of a resource that this object controls."""
+        keys = self.store.dependents(owner["metadata"]["uid"])
+        found = [self.store.get(k.resource, k.namespace, k.name) for k in keys if k.resource == resource]
+        return [value for value in found if value is not None]
+
+    def create(self, resource: str, owner: Json | None, value: Json) -> Json:
+        """Make an object, controlled by `owner`."""
+        kind = self.resource(resource)
+        metadata = dict(value["metadata"])
+        if owner is not None:
+            metadata["namespace"] = owner["metadata"]["namespace"]
+            metadata["ownerReferences"] = [reference(owner)]
+        body = {"apiVersion": kind.group_version, "kind": kind.kind, **value, "metadata": metadata}
+        target = Target(kind, metadata.get("namespace", ""))
+        return self.writer.create(target, body, OPTIONS, [])[0]
+
+    def update(self, resource: str, live: Json, new: Json, *, status: bool = True) -> Json:
+        """Write what a controller changed; nothing happens if that is nothing."""
+        return self.writer.control(self.resource(resource), live, new, "status" if status else "")
+
+    def delete(self, resource: str, value: Json) -> None:
+        """Delete in the background."""
+        metadata = value["metadata"]
+        target = Target(self.resource(resource), metadata.get("namespace", ""), metadata["name"])
+        self.deleter.delete(target, BACKGROUND)
+
+    def release(self, resource: str, value: Json, finalizer: str) -> None:
+        """Take a finalizer off; an object that waits for nothing else goes."""
+        left = [name for name in value["metadata"].get("finalizers", ()) if name != finalizer]
+        metadata = {k: v for k, v in value["metadata"].items() if k != "finalizers"}
+        if left:
+            metadata["finalizers"] = left
+        new = {**value, "metadata": metadata}
+        if left or "deletionTimestamp" not in metadata:
+            self.store.put(resource, new)
+        else:
+            self.store.delete(resource, new)
+
+
+Reconciler = Callable[[Cluster, Json], "float | None"]
+
+
+def reference(owner: Json) -> Json:
+    """The owner reference of a controller."""
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+class Engine:
+    """Gives objects their turns."""
+
+    def __init__(self, cluster: Cluster, reconcilers: Mapping[str, Reconciler], leaving: Callable[[Cluster, str, Json], bool]) -> None:
+        self._cluster, self._reconcilers, self._leaving = cluster, reconcilers, leaving
+        self._queue: list[tuple[float, int, Key]] = []
+        self._due: dict[Key, float] = {}
+        self._numbers = itertools.count()
+        self._wake = threading.Condition()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="sandbox-controllers", daemon=True)
+
+    def start(self) -> None:
+        """Give everything that is there a first turn, then follow the writes."""
+        store = self._cluster.store
+        store.listeners.append(self._notice)
+        for resource in self._cluster.kinds.storages():
+            for value in store.list(resource.key):
+                self._enqueue_if_concerned(resource.key, value)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the present turn."""
+        with self._wake:
+            self._stopped = True
+            self._wake.notify_all()
+        self._thread.join(10)
+
+    def _notice(self, event: Event) -> None:
+        metadata = event.object["metadata"]
+        if event.type == "DELETED":
+            self._cluster.forget(event.object)
+        else:
+            self._enqueue_if_concerned(event.resource, event.object)
+        for key in self._neighbours(event, metadata):
+            self._enqueue(key)
+
+    def _neighbours(self, event: Event, metadata: Json) -> Iterator[Key]:
+        """Whom a change concerns besides the object itself."""
+        store = self._cluster.store
+        for owner in metadata.get("ownerReferences", ()):
+            if key := store.by_uid(owner["uid"]):
+                yield key
+        if event.type == "DELETED" or "deletionTimestamp" in metadata:
+            yield from store.dependents(metadata["uid"])
+        if event.type == "DELETED":
+            yield Key("namespaces", "", metadata.get("namespace", ""))
+            yield Key("customresourcedefinitions.apiextensions.k8s.io", "", event.resource)
+
+    def _enqueue_if_concerned(self, resource: str, value: Json) -> None:
+        metadata = value["metadata"]
+        if resource in self._reconcilers or metadata.keys() & {"ownerReferences", "deletionTimestamp"}:
+            self._enqueue(Key(resource, metadata.get("namespace", ""), metadata["name"]))
+
+    def _enqueue(self, key: Key, delay: float = 0.0) -> None:
+        due = time.monotonic() + delay
+        with self._wake:
+            if due < self._due.get(key, due + 1):
+                self._due[key] = due
+                heapq.heappush(self._queue, (due, next(self._numbers), key))
+                self._wake.notify()
+
+    def _run(self) -> None:
+        while (key := self._next()) is not None:
+            try:
+                with self._cluster.store.lock:
+                    delay = self._turn(key)
+            except ApiError:  # somebody was faster, or the namespace is going: their write gives a new turn
+                delay = None
+            except Exception as error:
+                print(f"sandbox controller failed on {key}: {error!r}", file=sys.stderr)
+                delay = None
+            if delay is not None:
+                self._enqueue(key, max(delay, 0.01))
+
+    def _next(self) -> Key | None:
+        with self._wake:
+            while not self._stopped:
+                wait = self._queue[0][0] - time.monotonic() if self._queue else 60.0
+                if wait > 0:
+                    self._wake.wait(wait)
+                    continue
+                due, _, key = heapq.heappop(self._queue)
+                if self._due.get(key) == due:
+                    del self._due[key]
+                    return key
+        return None
+
+    def _turn(self, key: Key) -> float | None:
+        value = self._cluster.store.get(key.resource, key.namespace, key.name)
+        if value is None or self._leaving(self._cluster, key.resource, value):
+            return None
+        reconcile = self._reconcilers.get(key.resource)
+        return reconcile(self._cluster, value) if reconcile else None
