@@ -20,7 +20,8 @@
     │   ├── OwnedByAnother     an object belongs to another app, channel or tool
     │   └── ApprovalError      not approved, or something else was approved
     └── FailedError           it was tried and the cluster did not get there
-        └── ReleaseFailed
+        ├── ReleaseFailed
+        └── ToolStopped        kubectl or helm took too long or printed too much
 
 Messages are written for the person who has to act: what failed, where, why. ``hint`` is the next step.
 No message ever holds a secret value.
@@ -120,3 +121,7 @@ class ApprovalError(RefusedError):
 
 class ReleaseFailed(FailedError):
     """An app did not apply or did not become ready in time; ``details`` has the reason per object."""
+
+
+class ToolStopped(FailedError):
+    """kubectl or helm went beyond its limit of time or output and was killed."""

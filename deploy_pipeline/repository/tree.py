@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -58,6 +58,12 @@ class GitTree:
                 return content
             path = _link_target(path, content)
         raise UnsafeTree(f"`{path}` is a chain of more than {_MAX_LINKS} symlinks")
+
+    def stored(self, paths: Iterable[str]) -> dict[str, bytes]:
+        """Contents as they are stored, by path: of a symlink, where it leads. Raises UnsafeTree like :meth:`export`."""
+        chosen = {path: self._entries[path] for path in paths}
+        self._check(chosen)
+        return {path: content for path, _, content in self._contents(chosen)}
 
     def export(self, destination: Path, *, under: Sequence[str] = ()) -> None:
         """Write the files (only those below the folders or at the paths of ``under``, if any) into a folder.

@@ -1,0 +1,186 @@
+"""Rendering apps: what ``kubectl kustomize`` and ``helm template`` make of the files of one candidate.
+
+The tools see a private copy of the files, no network and nothing of the deployer. All apps are tried before any fault
+is reported, so that one push fixes them all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deploy_pipeline.channels import App, Channel, Driver
+from deploy_pipeline.errors import RefusedError, RenderFailed, ToolStopped
+from deploy_pipeline.rendering.kustomization import check_kustomization
+from deploy_pipeline.rendering.manifests import (
+    Manifest,
+    parse_manifests,
+    rendered_path,
+    shared_objects,
+    write_manifests,
+)
+from deploy_pipeline.settings import Settings, tool_path
+from deploy_pipeline.tools import isolated_environment, run_tool
+
+# What charts see as the cluster's version: pinned, as the default is another one with each version of helm. The release
+# itself asks the real cluster.
+KUBE_VERSION = "1.36.2"
+CHANNEL_LABEL = "deploy-pipeline.io/channel"
+APP_LABEL = "deploy-pipeline.io/app"
+_MAX_THREADS = 4  # both tools use several cores themselves
+_SCREEN_LINES = 24
+_SCREEN_COLUMNS = 300
+
+
+@dataclass(frozen=True)
+class RenderedApp:
+    """The rendered manifests of one app, and the file that holds them."""
+
+    channel: str
+    app: App
+    manifests: tuple[Manifest, ...]
+    content: bytes
+
+    @property
+    def path(self) -> str:
+        """Where the file lies in the candidate."""
+        return rendered_path(self.channel, self.app.name)
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What rendering works with.
+
+    ``root`` holds the candidate's files, ``private`` is for what the tools need besides, ``shapes`` are the secret
+    values by name, with a placeholder for each value.
+    """
+
+    root: Path
+    private: Path
+    settings: Settings
+    shapes: Mapping[str, Mapping[str, Any]]
+
+
+def render_apps(
+    channels: Sequence[Channel], workplace: Workplace, progress: Callable[[str], None]
+) -> tuple[RenderedApp, ...]:
+    """Render every app of the channels, several at once; ``progress`` gets a line for each.
+
+    Raises RenderFailed that names every app that fails, and every object that two apps of a channel share.
+    """
+    _write_shapes(workplace)
+    pairs = [(channel.name, app) for channel in channels for app in channel.apps]
+    faults: list[str] = []
+
+    def attempt(pair: tuple[str, App]) -> RenderedApp | None:
+        started = time.monotonic()
+        try:
+            rendered = _render(*pair, workplace)
+        except (RefusedError, ToolStopped) as error:
+            faults.append(_fault(*pair, error, workplace))
+            progress(f"{pair[0]}/{pair[1].name}: failed")
+            return None
+        seconds = time.monotonic() - started
+        progress(f"{pair[0]}/{pair[1].name}: {len(rendered.manifests)} objects in {seconds:.1f} s")
+        return rendered
+
+    with ThreadPoolExecutor(min(_MAX_THREADS, workplace.settings.app_threads)) as threads:
+        rendered = tuple(one for one in threads.map(attempt, pairs) if one)
+    if faults:
+        raise RenderFailed(f"{len(faults)} of {len(pairs)} apps cannot be rendered", details=sorted(faults))
+    _check_shared(channels, rendered)
+    return rendered
+
+
+def _render(channel: str, app: App, workplace: Workplace) -> RenderedApp:
+    env = isolated_environment(workplace.private)
+    command = _kustomize(app, workplace) if app.driver is Driver.KUSTOMIZE else _helm(app, workplace)
+    result = run_tool(command, cwd=workplace.root, env=env, timeout=workplace.settings.render_timeout)
+    if result.returncode:
+        raise RenderFailed(f"{Path(command[0]).name} {command[1]} failed", details=result.stderr.splitlines())
+    timeout = workplace.settings.render_timeout
+    manifests = parse_manifests(result.stdout, directory=workplace.root, env=env, timeout=timeout)
+    if app.driver is Driver.KUSTOMIZE:
+        manifests = [_labelled(manifest, channel, app.name) for manifest in manifests]
+    return RenderedApp(channel, app, tuple(manifests), write_manifests(manifests, _header(channel, app)))
+
+
+def _kustomize(app: App, workplace: Workplace) -> list[str]:
+    """No option is given: those there are let a kustomization run programs or read outside its folder."""
+    directory = str(app.kustomize_dir)
+    check_kustomization(workplace.root, directory)
+    return [tool_path("kubectl"), "kustomize", f"./{directory}"]
+
+
+def _helm(app: App, workplace: Workplace) -> list[str]:
+    values = [f"./{path}" for path in app.helm_values]
+    values += [str(_shape_file(name, workplace)) for name in app.secret_helm_values]
+    return [
+        tool_path("helm"),
+        *("template", str(app.helm_name), f"./{app.helm_chart}", "--namespace", str(app.namespace)),
+        *(argument for path in values for argument in ("--values", path)),
+        *("--kube-version", KUBE_VERSION, "--include-crds", "--skip-tests"),
+        # A placeholder is a text, whatever the schema wants in its place; the release validates the real values.
+        *(("--skip-schema-validation",) if app.secret_helm_values else ()),
+    ]
+
+
+def _write_shapes(workplace: Workplace) -> None:
+    for name, shape in workplace.shapes.items():
+        _shape_file(name, workplace).write_text(yaml.safe_dump(dict(shape), allow_unicode=True), encoding="utf-8")
+
+
+def _shape_file(name: str, workplace: Workplace) -> Path:
+    return workplace.private / f"shape-{name}.yaml"
+
+
+def _labelled(manifest: Manifest, channel: str, app: str) -> Manifest:
+    """Say whose the object is. In its metadata alone: in selectors and templates it would restart what runs."""
+    metadata = manifest["metadata"]
+    labels = (metadata.get("labels") or {}) | {CHANNEL_LABEL: channel, APP_LABEL: app}
+    return manifest | {"metadata": metadata | {"labels": labels}}
+
+
+def _header(channel: str, app: App) -> list[str]:
+    lines = [
+        f"App {app.name} of channel {channel}, rendered by deploy-pipeline. Do not edit: the next render overwrites it."
+    ]
+    if app.driver is Driver.KUSTOMIZE:
+        return [*lines, f"Made by kustomize from {app.kustomize_dir}; applied as it stands here."]
+    lines.append(
+        f"Made by helm from {app.helm_chart}, as it would be on Kubernetes {KUBE_VERSION}; applied by helm itself."
+    )
+    if app.secret_helm_values:
+        lines.append(f"Placeholders stand for the values of {', '.join(app.secret_helm_values)}.")
+    return lines
+
+
+def _check_shared(channels: Sequence[Channel], rendered: Sequence[RenderedApp]) -> None:
+    faults = [
+        f"{channel.name}: {line}"
+        for channel in channels
+        for line in shared_objects((one.app, one.manifests) for one in rendered if one.channel == channel.name)
+    ]
+    if faults:
+        raise RenderFailed(
+            "two apps of a channel have the same object",
+            details=faults,
+            hint="let one app have it, or rename it in one",
+        )
+
+
+def _fault(channel: str, app: App, error: RefusedError | ToolStopped, workplace: Workplace) -> str:
+    """One app's fault in the words of the tool, on one screen, with paths as they are in the branch."""
+    origin = app.kustomize_dir or app.helm_chart
+    lines = [f"{channel}/{app.name} ({origin}): {error.message}", *error.details]
+    text = "\n".join(lines).replace(f"{workplace.root.resolve()}/", "").replace(f"{workplace.root}/", "")
+    shown = [line[:_SCREEN_COLUMNS] for line in text.splitlines() if line.strip()]
+    if len(shown) > _SCREEN_LINES:
+        shown = [*shown[:4], f"… {len(shown) - _SCREEN_LINES} lines …", *shown[4 - _SCREEN_LINES :]]
+    return "\n      ".join([*shown, *([f"Next step: {error.hint}"] if error.hint else [])])

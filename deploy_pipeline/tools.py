@@ -1,0 +1,187 @@
+"""Running kubectl and helm: argument lists, a clean environment, limits, and all output captured.
+
+What a branch says decides what these tools read, so they get nothing that would be worth stealing and no way to run or
+reach anything else. Output is never inherited: Dagster would store it with the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import selectors
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from deploy_pipeline.errors import ToolStopped
+
+_OUTPUT_LIMIT = 64 * 1024 * 1024
+_MEMORY_LIMIT = 2 * 1024 * 1024 * 1024
+_CHUNK = 65536
+_REFUSING = "http://127.0.0.1:9"  # the discard port: nobody listens
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_FOREIGN = ("HELM_", "GIT_", "DEPLOY_", "DAGSTER_")
+
+
+@dataclass(frozen=True)
+class ToolResult:
+    """What a tool gave. Both outputs may hold secret values: redact them before showing."""
+
+    stdout: bytes = field(repr=False)
+    stderr: str = field(repr=False)
+    returncode: int
+    seconds: float
+
+
+def run_tool(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    timeout: float,
+    output_limit: int = _OUTPUT_LIMIT,
+    stdin: bytes = b"",
+) -> ToolResult:
+    """Run a tool to its end; its exit status is the caller's to judge.
+
+    ``timeout`` is in seconds, ``output_limit`` in bytes of both outputs together. Beyond either, the tool and every
+    process it started are killed and ToolStopped is raised.
+    """
+    started = time.monotonic()
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        argv, cwd=cwd, env=dict(env), stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+    )
+    try:
+        _limit_memory(process.pid)
+        stdout, stderr = _communicate(process, stdin, started + timeout, output_limit)
+        process.wait(max(0.0, started + timeout - time.monotonic()))
+    except (TimeoutError, subprocess.TimeoutExpired):
+        raise ToolStopped(f"{_name(argv)} took longer than {timeout:g} s and was stopped") from None
+    except OverflowError:
+        raise ToolStopped(f"{_name(argv)} printed more than {output_limit} bytes and was stopped") from None
+    finally:
+        _end(process)
+    seconds = time.monotonic() - started
+    return ToolResult(stdout, stderr.decode(errors="replace"), process.returncode, seconds)
+
+
+def isolated_environment(private_dir: Path, *, network: bool = False) -> dict[str, str]:
+    """The environment of a tool that works on files alone; made of nothing that the deployer's own environment holds.
+
+    No credentials, no configuration, nothing on PATH (kustomize would start git from there), and a proxy that refuses
+    every connection. With ``network`` the deployer's proxies are handed down instead.
+    """
+    home = Path(tempfile.mkdtemp(prefix=".tool-", dir=private_dir))
+    certificates = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in os.environ]
+    proxies = dict.fromkeys((*_PROXIES[:3], *(name.lower() for name in _PROXIES[:3])), _REFUSING)
+    if network:
+        proxies = {name: os.environ[name] for name in (*_PROXIES, *map(str.lower, _PROXIES)) if name in os.environ}
+    return {
+        "PATH": str(home),
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "KUBECONFIG": os.devnull,
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        **{name: os.environ[name] for name in certificates},
+        **proxies,
+        **_private_directories(home),
+    }
+
+
+def tool_environment(private_dir: Path, *, kubeconfig: Path | None = None) -> dict[str, str]:
+    """The environment of a tool that talks to a cluster as the deployer; None leaves the usual search for a kubeconfig.
+
+    The deployer's own variables stay, since a kubeconfig may name a credential plugin that needs them; configuration
+    and plugins of the tools do not.
+    """
+    home = Path(tempfile.mkdtemp(prefix=".tool-", dir=private_dir))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    environment |= _private_directories(home) | {"KUBECACHEDIR": str(home / "kube")}
+    return environment | ({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})
+
+
+def _private_directories(home: Path) -> dict[str, str]:
+    """Folders under a name nobody can guess: a chart that brings its own plugins must not hit upon them."""
+    return {
+        "HELM_CACHE_HOME": str(home / "cache"),
+        "HELM_CONFIG_HOME": str(home / "config"),
+        "HELM_DATA_HOME": str(home / "data"),
+        "HELM_PLUGINS": str(home / "plugins"),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "XDG_CONFIG_HOME": str(home / "config"),
+        "XDG_DATA_HOME": str(home / "data"),
+    }
+
+
+def _communicate(process: subprocess.Popen[bytes], stdin: bytes, deadline: float, limit: int) -> tuple[bytes, bytes]:
+    """Feed and drain the process; TimeoutError or OverflowError when it goes beyond its limits."""
+    source, stdout, stderr = _pipes(process)
+    outputs = {stdout: bytearray(), stderr: bytearray()}
+    with selectors.DefaultSelector() as selector:
+        for stream in outputs:
+            selector.register(stream, selectors.EVENT_READ)
+        selector.register(source, selectors.EVENT_WRITE)
+        while selector.get_map():
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise TimeoutError
+            for key, _ in ready:
+                if key.fileobj is source:
+                    stdin = _feed(source, stdin)
+                    done = not stdin
+                else:
+                    chunk = os.read(key.fd, _CHUNK)
+                    outputs[key.fileobj] += chunk  # type: ignore[index]
+                    done = not chunk
+                if done:
+                    selector.unregister(key.fileobj)
+            if sum(map(len, outputs.values())) > limit:
+                raise OverflowError
+    return bytes(outputs[stdout]), bytes(outputs[stderr])
+
+
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes], IO[bytes]]:
+    assert process.stdin  # noqa: S101 (all three are pipes)
+    assert process.stdout  # noqa: S101
+    assert process.stderr  # noqa: S101
+    return process.stdin, process.stdout, process.stderr
+
+
+def _feed(source: IO[bytes], stdin: bytes) -> bytes:
+    """Write what the pipe takes; gives what is left. A tool that does not read to the end is free not to."""
+    try:
+        rest = stdin[os.write(source.fileno(), stdin[:_CHUNK]) :] if stdin else b""
+    except BrokenPipeError:
+        rest = b""
+    if not rest:
+        with contextlib.suppress(BrokenPipeError):
+            source.close()
+    return rest
+
+
+def _limit_memory(pid: int) -> None:
+    """A document that unfolds without end must not take the deployer along. Where the system offers no limit: none."""
+    if hasattr(resource, "prlimit"):
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_DATA, (_MEMORY_LIMIT, _MEMORY_LIMIT))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream:
+            stream.close()
+
+
+def _name(argv: Sequence[str]) -> str:
+    return " ".join([Path(argv[0]).name, *argv[1:2]])
