@@ -19,7 +19,7 @@ from deploy_pipeline.pipeline.assets import CHANNELS
 from deploy_pipeline.pipeline.cursors import read_cursor
 from deploy_pipeline.pipeline.decisions import Decision, Request
 from deploy_pipeline.pipeline.failures import one_screen
-from deploy_pipeline.pipeline.jobs import JOBS, OP_NAMES, op_config
+from deploy_pipeline.pipeline.jobs import OP_NAMES, op_config
 from deploy_pipeline.pipeline.stage import DeployerParam
 from deploy_pipeline.settings import Settings
 
@@ -46,7 +46,7 @@ class _Follower:
     def sensor(self, poll_seconds: int) -> dg.SensorDefinition:
         @dg.sensor(
             name=self.name,
-            job=JOBS[self.job],
+            job_name=self.job,
             description=self.description,
             minimum_interval_seconds=poll_seconds,
             default_status=dg.DefaultSensorStatus.RUNNING,
