@@ -63,15 +63,26 @@ def actions(deployer: Deployer, *, local: bool) -> Iterator[Actions]:
     if local:
         yield _Here(deployer)
         return
-    if not os.environ.get("DAGSTER_HOME"):
+    with _open_instance() as instance:
+        yield _Runs(instance)
+
+
+def _open_instance() -> DagsterInstance:
+    home = os.environ.get("DAGSTER_HOME")
+    if not home:
         raise SettingsError(
             "DAGSTER_HOME is not set, so there is no run history that this could stand in",
             hint="set DAGSTER_HOME to the folder of the instance, or add --local to run without Dagster",
         )
-    from dagster import DagsterInstance
+    from dagster import DagsterError, DagsterInstance
 
-    with DagsterInstance.get() as instance:
-        yield _Runs(instance)
+    try:
+        return DagsterInstance.get()
+    except DagsterError as error:  # its text may quote what the environment says about a database
+        raise SettingsError(
+            f"the Dagster instance in {home} cannot be opened ({type(error).__name__})",
+            hint="`dagster instance info` says why; --local runs without it",
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -54,5 +54,8 @@ def _explain(error: Exception, *, debug: bool) -> None:
     if isinstance(error, DeployError):
         report(error)
         return
+    if isinstance(error, OSError) and error.filename:
+        report(DeployError(f"{error.filename}: {error.strerror}"))
+        return
     hint = "" if debug else "run it again as `deploy-pipeline --debug …` to see where it happened, and report that"
     report(DeployError(f"unexpected {type(error).__name__}: a fault of deploy-pipeline itself", hint=hint))
