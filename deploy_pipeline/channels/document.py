@@ -15,7 +15,7 @@ import yaml
 from deploy_pipeline.channels.faults import Fault, Location, shown
 
 MAX_BYTES = 1024 * 1024
-MAX_NODES = 100_000
+MAX_NODES = 20_000
 MAX_DEPTH = 32
 _LONGEST_PROBLEM = 200
 
@@ -130,13 +130,16 @@ class _Reader:
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
                 self._fault(where, key_node, "a key must be text")
-            elif key_node.tag == _MERGE:
-                inherited = self._merged(value_node, where) | inherited
-            elif (key := self._text(key_node, where)) in own:
-                self._fault((*where, key), key_node, f"is given twice, first in line {first_line[key]}")
+                continue
+            key = self._text(key_node, where)
+            inner = (*where, key)
+            if key in first_line:
+                self._fault(inner, key_node, f"is given twice, first in line {first_line[key]}")
+                continue
+            self.lines[inner] = first_line[key] = _line(key_node)
+            if key_node.tag == _MERGE:
+                inherited = self._merged(value_node, inner)
             else:
-                inner = (*where, key)
-                self.lines[inner] = first_line[key] = _line(key_node)
                 own[key] = self.value(value_node, inner)
         return inherited | own
 
@@ -145,10 +148,10 @@ class _Reader:
         sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
         merged: dict[str, Any] = {}
         for source in sources:
-            if isinstance(source, yaml.MappingNode):
-                merged = self.value(source, (*where, "<<")) | merged
-            else:
-                self._fault((*where, "<<"), source, "must name a mapping")
+            if not isinstance(source, yaml.MappingNode):
+                self._fault(where, source, "must name a mapping")
+                break  # an alias can repeat the list any number of times: one fault for each of them is enough
+            merged = self.value(source, where) | merged
         return merged
 
     def _text(self, node: yaml.Node, where: Location) -> str:

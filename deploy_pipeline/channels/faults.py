@@ -61,7 +61,7 @@ def shown(value: object) -> str:
 def suggestion(word: str, known: Iterable[str]) -> str:
     """What was probably meant by an unknown word, or else everything that is known."""
     names = sorted(known)
-    near = get_close_matches(word[:_SHOWN], names, n=1)
+    near = get_close_matches(word, names, n=1)
     if near:
         return f"did you mean {near[0]!r}?"
     return f"known are {', '.join(names)}" if names else "there is none"

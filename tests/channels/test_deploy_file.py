@@ -94,6 +94,8 @@ def source_text(**changes: str) -> str:
         (source_text(url="-a@b:c"), "sources[0].url: must be an address that begins with https://"),
         (source_text(url="ftp://git.example/x"), "sources[0].url: must be an address that begins with https://"),
         (source_text(url="'https://[x'"), "sources[0].url: "),
+        (source_text(url="https:git.example/x.git"), "sources[0].url: must be an address that begins with https://"),
+        (source_text(url='"https://git.example/\\a"'), "sources[0].url: must be an address without blanks"),
         (source_text(url="relative/path"), "sources[0].url: must be an address that begins with https://"),
     ],
 )

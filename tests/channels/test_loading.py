@@ -165,6 +165,12 @@ def test_an_unknown_channel_is_refused_with_those_that_are_known(name: str, hint
     assert refused.value.hint == hint
 
 
+def test_a_file_called_after_a_channel_is_not_that_channel() -> None:
+    """Its content says which channel it is: asking for prod must never give test."""
+    with pytest.raises(RefusedError, match="there is no channel 'prod'"):
+        load_channel(MemoryTree({"channels/prod.yaml": "channel: test"}), "prod")
+
+
 def test_an_unknown_channel_of_a_tree_without_channels_is_refused() -> None:
     """There is nothing to suggest then."""
     with pytest.raises(RefusedError, match="there is no channel 'prod' in channels/") as refused:
