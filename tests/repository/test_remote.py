@@ -1,0 +1,92 @@
+"""Addresses of repositories, and credentials in them."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from deploy_pipeline.errors import RepositoryUnreachable, SettingsError
+from deploy_pipeline.repository import Mirror
+from deploy_pipeline.repository.remote import Remote
+
+
+class _Refusing(BaseHTTPRequestHandler):
+    seen: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        """Note the header, and quote it in a refusal as a talkative server does."""
+        header = self.headers.get("Authorization", "")
+        self.seen.append(header)
+        self.send_response(500, header)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the parent's parameter
+        """Quiet."""
+
+
+@pytest.fixture
+def refusing_server() -> Iterator[str]:
+    """The host and port of a server that answers 500 and repeats what it was told."""
+    _Refusing.seen.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Refusing)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_credentials_reach_the_server_and_nobody_else(refusing_server: str, tmp_path: Path) -> None:
+    """The header arrives; neither the shown URL, nor messages, nor the mirror's files hold the token in any form."""
+    mirror = Mirror(f"http://bot:s3cr%2Ft@{refusing_server}/x.git", tmp_path / "mirror")
+    with pytest.raises(RepositoryUnreachable) as unreachable:
+        mirror.remote_heads()
+    encoded = base64.b64encode(b"bot:s3cr/t").decode()
+    assert f"Basic {encoded}" in _Refusing.seen
+    assert mirror.url == f"http://{refusing_server}/x.git"
+    for secret in (encoded, "s3cr/t", "s3cr%2Ft"):
+        assert secret not in str(unreachable.value)
+        assert secret not in repr(mirror._remote)
+
+
+def test_user_alone_is_taken_for_a_token() -> None:
+    """Forges take a token as the user name, too."""
+    remote = Remote.parse("https://ghp_token@forge.example/x.git")
+    assert remote.url == "https://forge.example/x.git"
+    assert "ghp_token" not in remote.redact("fatal: https://ghp_token@forge.example/x.git")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///srv/x.git",
+        "https://forge.example/x.git",
+        "ssh://git@forge.example:22/x.git",
+        "git@forge.example:a/x.git",
+    ],
+)
+def test_ordinary_addresses_are_taken_as_they_are(url: str) -> None:
+    """No user info, nothing to move."""
+    assert Remote.parse(url).url == url
+
+
+def test_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git runs elsewhere, where a relative path would lead elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    assert Remote.parse("x.git").url == str(tmp_path / "x.git")
+
+
+@pytest.mark.parametrize(
+    "url", ["ext::sh -c id", "ext::sh://x", "--upload-pack=id", "ftp://x/y", "git://x/y", "", "fd::7", "http::x://y"]
+)
+def test_addresses_that_can_run_commands_are_refused(url: str) -> None:
+    """Only transports that transport."""
+    with pytest.raises(SettingsError):
+        Remote.parse(url)
