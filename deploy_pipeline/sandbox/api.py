@@ -11,7 +11,7 @@ from typing import Any
 
 from deploy_pipeline.sandbox import discovery, reading, reviews, scale
 from deploy_pipeline.sandbox.body import read_object
-from deploy_pipeline.sandbox.deletes import Deleter, DeleteOptions
+from deploy_pipeline.sandbox.deletes import DeleteOptions, Deleter
 from deploy_pipeline.sandbox.errors import ApiError, Json, bad_request, method_not_allowed, no_resource
 from deploy_pipeline.sandbox.kinds import Kinds, Resource
 from deploy_pipeline.sandbox.openapi import Documents
@@ -103,9 +103,7 @@ class Api:
             raise no_resource()
         return Answer(200, discovery.resource_list(parts[1], parts[2], resources))
 
-    def _resource(
-        self, request: Request, group: str, version: str, rest: list[str]
-    ) -> Answer | Stream:
+    def _resource(self, request: Request, group: str, version: str, rest: list[str]) -> Answer | Stream:
         namespace = ""
         if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in ("status", "finalize"):
             namespace, rest = rest[1], rest[2:]
@@ -114,7 +112,7 @@ class Api:
             if group not in self.kinds.groups():
                 return NOT_FOUND
             raise no_resource()
-        name, subresource = (rest[1:3] + ["", ""])[:2]
+        name, subresource = [*rest[1:3], "", ""][:2]
         if subresource and subresource not in resource.subresources:
             raise no_resource()
         target = Target(resource, namespace, name, subresource)
@@ -142,9 +140,7 @@ class Api:
         raise method_not_allowed()
 
     def _watch(self, request: Request, target: Target) -> Stream:
-        events = reading.watch(
-            self.store, target.resource, target.namespace, request, self.stopping
-        )
+        events = reading.watch(self.store, target.resource, target.namespace, request, self.stopping)
         first = next(events, None)  # a refusal has to come before the stream begins
 
         def stream() -> Stream:

@@ -75,8 +75,7 @@ def _stripped() -> Set:
     for name in ("apiVersion", "kind", "metadata"):
         fieldset.insert(fields, (f"f:{name}",))
     for name in (
-        "name namespace creationTimestamp selfLink uid clusterName generation managedFields "
-        "resourceVersion"
+        "name namespace creationTimestamp selfLink uid clusterName generation managedFields resourceVersion"
     ).split():
         fieldset.insert(fields, ("f:metadata", f"f:{name}"))
     return fields
@@ -115,7 +114,7 @@ def encode(managers: Managers) -> list[Json]:
             "subresource": manager.subresource,
         }
         entries.append({key: value for key, value in entry.items() if value != ""})
-    return sorted(entries, key=lambda e: (e["operation"], e.get("time", ""), e["manager"]))
+    return sorted(entries, key=lambda e: (e["operation"], e.get("time", ""), e.get("manager", "")))
 
 
 def without_managed_fields(value: Json) -> Json:
@@ -124,9 +123,7 @@ def without_managed_fields(value: Json) -> Json:
     return {**value, "metadata": metadata}
 
 
-def _transfer(
-    changes: Comparison, managers: Managers, writer: ManagerId, *, force: bool
-) -> Managers:
+def _transfer(changes: Comparison, managers: Managers, writer: ManagerId, *, force: bool) -> Managers:
     """Take changed and removed fields from the other managers; without force, only removed ones."""
     changed = fieldset.union(changes.modified, changes.added)
     others = {manager: owned for manager, owned in managers.items() if manager != writer}
@@ -160,9 +157,7 @@ def update(live: Json, new: Json, managers: Managers, write: Write) -> Managers:
     return result
 
 
-def apply(
-    live: Json, config: Json, managers: Managers, write: Write, *, force: bool
-) -> tuple[Json, Managers]:
+def apply(live: Json, config: Json, managers: Managers, write: Write, *, force: bool) -> tuple[Json, Managers]:
     """Server-side apply: the merged object and the new owners, or ConflictError."""
     merged = merge(live, config, write.node)
     everything = write.mine(fieldset.of_value(config, write.node))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -29,7 +29,7 @@ TRUE = frozenset("y yes on true".split())
 class _Loader(_Base):  # type: ignore[misc]
     """YAML as sigs.k8s.io/yaml reads it."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
     repeated: list[str]
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Json:
@@ -155,8 +155,5 @@ def read_apply(body: bytes) -> Json:
 
 def unsupported_media_type(accepted: list[str]) -> ApiError:
     """415, naming what would do."""
-    message = (
-        "the body of the request was in an unknown format - accepted media types include: "
-        + ", ".join(accepted)
-    )
+    message = "the body of the request was in an unknown format - accepted media types include: " + ", ".join(accepted)
     return ApiError(415, "UnsupportedMediaType", message)

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from deploy_pipeline.sandbox.deletes import Deleter, DeleteOptions
+from deploy_pipeline.sandbox.deletes import DeleteOptions, Deleter
 from deploy_pipeline.sandbox.errors import ApiError, Json
 from deploy_pipeline.sandbox.kinds import Kinds, Resource
 from deploy_pipeline.sandbox.request import Options, Target
@@ -107,7 +107,9 @@ def reference(owner: Json) -> Json:
 class Engine:
     """Gives objects their turns."""
 
-    def __init__(self, cluster: Cluster, reconcilers: Mapping[str, Reconciler], leaving: Callable[[Cluster, str, Json], bool]) -> None:
+    def __init__(
+        self, cluster: Cluster, reconcilers: Mapping[str, Reconciler], leaving: Callable[[Cluster, str, Json], bool]
+    ) -> None:
         self._cluster, self._reconcilers, self._leaving = cluster, reconcilers, leaving
         self._queue: list[tuple[float, int, Key]] = []
         self._due: dict[Key, float] = {}
@@ -121,7 +123,7 @@ class Engine:
         store = self._cluster.store
         store.listeners.append(self._notice)
         for resource in self._cluster.kinds.storages():
-            for value in store.list(resource.key):
+            for value in store.objects(resource.key):
                 self._enqueue_if_concerned(resource.key, value)
         self._thread.start()
 
@@ -173,7 +175,7 @@ class Engine:
                     delay = self._turn(key)
             except ApiError:  # somebody was faster, or the namespace is going: their write gives a new turn
                 delay = None
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - one object must not stop all controllers
                 print(f"sandbox controller failed on {key}: {error!r}", file=sys.stderr)
                 delay = None
             if delay is not None:

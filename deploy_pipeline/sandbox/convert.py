@@ -29,9 +29,7 @@ class Conversion:
 
     def refuse(self, why: str) -> Exception:
         """400: the body is no object of this kind."""
-        return bad_request(
-            f'{self.kind} in version "{self.version}" cannot be handled as a {self.kind}: {why}'
-        )
+        return bad_request(f'{self.kind} in version "{self.version}" cannot be handled as a {self.kind}: {why}')
 
     def convert(self, value: Any, node: Node, path: str = "", owner: str = "") -> Any:
         """The value in the form the server keeps."""
@@ -48,10 +46,7 @@ class Conversion:
                 }
         elif node.shape == "list":
             if isinstance(value, list):
-                return [
-                    self.convert(item, node.element, f"{path}[{i}]", owner)
-                    for i, item in enumerate(value)
-                ]
+                return [self.convert(item, node.element, f"{path}[{i}]", owner) for i, item in enumerate(value)]
         elif node.shape == "any":
             return value
         else:
@@ -124,8 +119,7 @@ class Conversion:
         where = ".".join(part.partition("[")[0] for part in path.split("."))
         found = {bool: "bool", str: "string", list: "array", dict: "object"}.get(type(value), "number")
         raise self.refuse(
-            f"json: cannot unmarshal {found} into Go struct field "
-            f"{owner or self.kind}.{where} of type {go_type(node)}"
+            f"json: cannot unmarshal {found} into Go struct field {owner or self.kind}.{where} of type {go_type(node)}"
         )
 
 

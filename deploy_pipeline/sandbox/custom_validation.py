@@ -11,7 +11,7 @@ from typing import Any
 
 from deploy_pipeline.sandbox.errors import Cause, Json, invalid_value, required, text_of, unsupported
 
-TYPES = {"object": dict, "array": list, "string": str, "boolean": bool}
+TYPES: dict[str, type] = {"object": dict, "array": list, "string": str, "boolean": bool}
 
 
 def _has_type(value: Any, name: str) -> bool:
@@ -26,7 +26,7 @@ def _type_name(value: Any) -> str:
         return "boolean"
     if isinstance(value, (int, float)):
         return "integer" if isinstance(value, int) else "number"
-    return {str: "string", list: "array", dict: "object"}.get(type(value), "null")
+    return next((name for name, kind in TYPES.items() if isinstance(value, kind)), "null")
 
 
 def validate(value: Any, schema: Json, path: str) -> list[Cause]:

@@ -230,9 +230,7 @@ COMPUTED: Mapping[str, Callable[[Json], None]] = {
     "Container": _container,
     "CustomResourceDefinitionSpec": _custom_names,
     "DaemonSetUpdateStrategy": lambda value: _rolling(value, {"maxUnavailable": 1, "maxSurge": 0}),
-    "DeploymentStrategy": lambda value: _rolling(
-        value, {"maxUnavailable": "25%", "maxSurge": "25%"}
-    ),
+    "DeploymentStrategy": lambda value: _rolling(value, {"maxUnavailable": "25%", "maxSurge": "25%"}),
     "EphemeralContainer": _container,
     "HorizontalPodAutoscalerSpec": _autoscaler,
     "Job": _job,

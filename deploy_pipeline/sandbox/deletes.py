@@ -119,9 +119,7 @@ class Deleter:
             marked["status"] = {**live.get("status", {}), "phase": "Terminating"}
         return marked
 
-    def collection(
-        self, resource: Resource, chosen: list[Json], options: DeleteOptions
-    ) -> list[Json]:
+    def collection(self, resource: Resource, chosen: list[Json], options: DeleteOptions) -> list[Json]:
         """DELETE of a collection: the objects as they were."""
         for value in chosen:
             metadata = value["metadata"]
@@ -148,5 +146,3 @@ def deleted_status(resource: Resource, live: Json) -> Json:
     details = details_of(metadata["name"], resource.group, resource.plural, uid=metadata["uid"])
     status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
     return {**status, "details": details}
-
-

@@ -96,10 +96,7 @@ def reachable(definitions: dict[str, Any]) -> dict[str, Any]:
     todo = [
         name
         for name, definition in definitions.items()
-        if any(
-            group_version(item) in SERVED
-            for item in definition.get("x-kubernetes-group-version-kind", ())
-        )
+        if any(group_version(item) in SERVED for item in definition.get("x-kubernetes-group-version-kind", ()))
     ]
     kept: dict[str, Any] = {}
     while todo:
@@ -128,9 +125,7 @@ def derive_resources(definitions: dict[str, Any]) -> list[dict[str, Any]]:
         match = RESOURCE.fullmatch(path)
         if not match or match["gv"] not in SERVED or match["plural"] == "watch":
             continue
-        entry = found.setdefault(
-            (match["gv"], match["plural"]), {"namespaced": False, "verbs": set(), "sub": {}}
-        )
+        entry = found.setdefault((match["gv"], match["plural"]), {"namespaced": False, "verbs": set(), "sub": {}})
         entry["namespaced"] |= match["ns"] is not None
         verbs = VERBS.get((method, match["named"] is not None), ())
         target = entry["sub"].setdefault(match["sub"], set()) if match["sub"] else entry["verbs"]
@@ -204,9 +199,9 @@ def add_message(messages: dict[str, Any], package: str, message: dict[int, list[
         kind, label = ("map", 1) if entry else (field[5][0], field[4][0])
         if entry:
             value = utf8(entry[6][0]).lstrip(".") if 6 in entry else ""
-            messages[name][field[3][0]] = [utf8(field[1][0]), kind, entry[5][0], value]
+            messages[name][str(field[3][0])] = [utf8(field[1][0]), kind, entry[5][0], value]
         else:
-            messages[name][field[3][0]] = [utf8(field[1][0]), kind, int(label == 3), target]
+            messages[name][str(field[3][0])] = [utf8(field[1][0]), kind, int(label == 3), target]
 
 
 def derive(kubectl: Path | None = None) -> dict[str, Any]:

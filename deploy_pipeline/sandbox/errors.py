@@ -92,16 +92,12 @@ def already_exists(group: str, plural: str, name: str, *, deleting: bool = False
 
 def conflict(group: str, plural: str, name: str, why: str = "") -> ApiError:
     """409: optimistic locking failed."""
-    why = why or (
-        "the object has been modified; please apply your changes to the latest version and try again"
-    )
+    why = why or ("the object has been modified; please apply your changes to the latest version and try again")
     message = f'Operation cannot be fulfilled on {qualified(plural, group)} "{name}": {why}'
     return ApiError(409, "Conflict", message, details_of(name, group, plural))
 
 
-def forbidden(
-    group: str, plural: str, name: str, why: str, causes: Sequence[Cause] = ()
-) -> ApiError:
+def forbidden(group: str, plural: str, name: str, why: str, causes: Sequence[Cause] = ()) -> ApiError:
     """403: admission refuses."""
     message = f'{qualified(plural, group)} "{name}" is forbidden: {why}'
     listed = [vars(cause) for cause in causes]

@@ -25,17 +25,12 @@ def compact(value: Any) -> str:
 
 def decode(fields_v1: Set) -> Set:
     """From `fieldsV1`, where a leaf is `{}`."""
-    return {
-        key: True if key == "." else (decode(value) if value else dict(MEMBER))
-        for key, value in fields_v1.items()
-    }
+    return {key: True if key == "." else (decode(value) if value else dict(MEMBER)) for key, value in fields_v1.items()}
 
 
 def encode(fields: Set) -> Set:
     """To `fieldsV1`."""
-    return {
-        key: {} if key == "." or value == MEMBER else encode(value) for key, value in fields.items()
-    }
+    return {key: {} if key == "." or value == MEMBER else encode(value) for key, value in fields.items()}
 
 
 def union(left: Set, right: Set) -> Set:

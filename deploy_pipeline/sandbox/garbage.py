@@ -115,10 +115,25 @@ def _remaining(value: Json, left: list[Json]) -> list[Json]:
     waiting = ", ".join(f"{name} in {n} resource instances" for name, n in finalizers.items())
     found = (
         ("NamespaceDeletionDiscoveryFailure", "False", "ResourcesDiscovered", "All resources successfully discovered"),
-        ("NamespaceDeletionGroupVersionParsingFailure", "False", "ParsedGroupVersions", "All legacy kube types successfully parsed"),
-        ("NamespaceDeletionContentFailure", "False", "ContentDeleted", "All content successfully deleted, may be waiting on finalization"),
+        (
+            "NamespaceDeletionGroupVersionParsingFailure",
+            "False",
+            "ParsedGroupVersions",
+            "All legacy kube types successfully parsed",
+        ),
+        (
+            "NamespaceDeletionContentFailure",
+            "False",
+            "ContentDeleted",
+            "All content successfully deleted, may be waiting on finalization",
+        ),
         ("NamespaceContentRemaining", "True", "SomeResourcesRemain", f"Some resources are remaining: {resources}"),
-        ("NamespaceFinalizersRemaining", str(bool(waiting)), "SomeFinalizersRemain", f"Some content in the namespace has finalizers remaining: {waiting}"),
+        (
+            "NamespaceFinalizersRemaining",
+            str(bool(waiting)),
+            "SomeFinalizersRemain",
+            f"Some content in the namespace has finalizers remaining: {waiting}",
+        ),
     )
     before = {c["type"]: c for c in value.get("status", {}).get("conditions", ())}
     return [condition(before.get(kind), kind, state, reason, text) for kind, state, reason, text in found]
@@ -137,10 +152,10 @@ def definition(cluster: Cluster, value: Json) -> float | None:
     if CLEANUP not in value["metadata"].get("finalizers", ()) or "deletionTimestamp" not in value["metadata"]:
         return None
     resource = value["metadata"]["name"]
-    for child in cluster.store.list(resource):
+    for child in cluster.store.objects(resource):
         if "deletionTimestamp" not in child["metadata"]:
             cluster.delete(resource, child)
-    if not cluster.store.list(resource):
+    if not cluster.store.objects(resource):
         cluster.release("customresourcedefinitions.apiextensions.k8s.io", value, CLEANUP)
     return None
 
@@ -170,7 +185,7 @@ def _in_use(cluster: Cluster, value: Json) -> bool:
     metadata = value["metadata"]
     return any(
         entry.get("persistentVolumeClaim", {}).get("claimName") == metadata["name"]
-        for pod in cluster.store.list("pods", metadata.get("namespace", "-"))
+        for pod in cluster.store.objects("pods", metadata.get("namespace", "-"))
         for entry in pod["spec"].get("volumes", ())
     )
 

@@ -81,7 +81,7 @@ class Server:
         """Send the answer; False ends the connection."""
         try:
             answer = self._api.handle(request)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - one request must not end the connection of others
             error_answer = internal(f"the sandbox failed: {error!r}")
             connection.sendall(encode(Answer(500, error_answer.body), request))
             return True
@@ -147,14 +147,24 @@ def encode(answer: Answer, request: Request) -> bytes:
     return "".join(head).encode("latin-1", "replace") + b"\r\n" + body
 
 
+def _is_gone(connection: socket.socket) -> bool:
+    """Whether the client hung up; one that only listens is told apart by a look at the socket."""
+    try:
+        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+
+
 def send_stream(connection: socket.socket, events: Iterator[Json | None]) -> None:
     """A watch: one JSON document a chunk, until the server ends it."""
     connection.sendall(
-        f"HTTP/1.1 200 OK\r\n{SERVER}Content-Type: application/json\r\n"
-        "Transfer-Encoding: chunked\r\n\r\n".encode()
+        f"HTTP/1.1 200 OK\r\n{SERVER}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
     )
     for event in events:
-        if event is not None:
+        if event is None:
+            if _is_gone(connection):
+                return
+        else:
             line = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
             connection.sendall(f"{len(line):x}\r\n".encode() + line + b"\r\n")
     connection.sendall(b"0\r\n\r\n")

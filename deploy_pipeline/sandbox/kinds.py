@@ -65,8 +65,7 @@ WITH_GENERATION = frozenset(
     "validatingadmissionpolicybindings".split()
 )
 ANSWERS_DELETED_OBJECT = frozenset(
-    "pods services serviceaccounts persistentvolumes persistentvolumeclaims podtemplates "
-    "resourcequotas".split()
+    "pods services serviceaccounts persistentvolumes persistentvolumeclaims podtemplates resourcequotas".split()
 )
 CUSTOM_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 STATUS_VERBS = ("get", "patch", "update")
@@ -132,6 +131,7 @@ class Kinds:
 
     def _reindex(self) -> None:
         index = {(r.group, r.version, r.plural): r for r in self}
+        self._storages = {resource.key: resource for resource in reversed(list(self))}
         self._index, self.generation = index, self.generation + 1
 
     def __iter__(self) -> Iterator[Resource]:
@@ -151,11 +151,11 @@ class Kinds:
 
     def storage(self, key: str) -> Resource:
         """The preferred resource of a place of storage."""
-        return next(resource for resource in self if resource.key == key)
+        return self._storages[key]
 
     def storages(self) -> list[Resource]:
         """One resource for each place of storage."""
-        return list({resource.key: resource for resource in reversed(list(self))}.values())
+        return list(self._storages.values())
 
     def groups(self) -> dict[str, list[str]]:
         """The versions of each group, preferred one first."""

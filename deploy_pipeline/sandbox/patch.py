@@ -21,8 +21,7 @@ def json_patch(value: Json, operations: Any) -> Any:
     if not isinstance(operations, list):
         kind = {"map[string]interface {}": "object"}.get(go_type(operations), "value")
         raise bad_request(
-            f"error decoding patch: json: cannot unmarshal {kind} into Go value of type "
-            "[]handlers.jsonPatchOp"
+            f"error decoding patch: json: cannot unmarshal {kind} into Go value of type []handlers.jsonPatchOp"
         )
     document: Any = copy.deepcopy(value)
     try:

@@ -2,7 +2,7 @@
 
 Such clients do not fall back to JSON, so a server has to read them. The wire format says only field
 numbers; the names come from the derived table (see `derive_schemas`). An object is wrapped in a
-`runtime.Unknown` behind the magic bytes `k8s\\0`. Answers are always JSON, which every client accepts.
+`runtime.Unknown` behind four magic bytes. Answers are always JSON, which every client accepts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import datetime
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 MAGIC = b"k8s\x00"
@@ -77,17 +77,13 @@ def int_or_string(data: bytes) -> int | str:
     return signed(parts.get(2, [0])[0])
 
 
-SPECIAL = {
+SPECIAL: Mapping[str, Callable[[bytes], Any]] = {
     META + "Time": time_of,
     META + "MicroTime": time_of,
     META + "FieldsV1": lambda data: json.loads(fields(data).get(1, [b"{}"])[0]),
     "k8s.io.apimachinery.pkg.util.intstr.IntOrString": int_or_string,
-    "k8s.io.apimachinery.pkg.api.resource.Quantity": lambda data: utf8(
-        fields(data).get(1, [b"0"])[0]
-    ),
-    "k8s.io.apimachinery.pkg.runtime.RawExtension": lambda data: json.loads(
-        fields(data).get(1, [b"{}"])[0]
-    ),
+    "k8s.io.apimachinery.pkg.api.resource.Quantity": lambda data: utf8(fields(data).get(1, [b"0"])[0]),
+    "k8s.io.apimachinery.pkg.runtime.RawExtension": lambda data: json.loads(fields(data).get(1, [b"{}"])[0]),
 }
 
 
@@ -137,10 +133,7 @@ class Decoder:
 
     def _map(self, kind: int, target: str, values: list[bytes]) -> dict[str, Any]:
         entries = [fields(value) for value in values]
-        return {
-            utf8(entry.get(1, [b""])[0]): self._value(kind, target, entry.get(2, [b""])[0])
-            for entry in entries
-        }
+        return {utf8(entry.get(1, [b""])[0]): self._value(kind, target, entry.get(2, [b""])[0]) for entry in entries}
 
     def _value(self, kind: int, target: str, value: Any) -> Any:
         if kind == MESSAGE:

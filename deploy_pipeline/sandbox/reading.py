@@ -40,7 +40,7 @@ def predicate(resource: Resource, request: Request) -> Predicate | None:
 def select(store: Store, resource: Resource, namespace: str, request: Request) -> list[Json]:
     """The objects a request names, in order."""
     chosen = predicate(resource, request)
-    found = store.list(resource.key, namespace)
+    found = store.objects(resource.key, namespace)
     return [value for value in found if chosen is None or chosen(value)]
 
 
@@ -86,6 +86,7 @@ def _read_token(token: str) -> list[str]:
 
 # Presentation
 
+
 def wanted_form(accept: str) -> str:
     """`Table`, `PartialObjectMetadata` or nothing: the first form of `Accept` that is served."""
     for choice in accept.split(","):
@@ -118,9 +119,8 @@ def present(resource: Resource, value: Json, request: Request) -> Json:
 
 # Watching
 
-def watch(
-    store: Store, resource: Resource, namespace: str, request: Request, stopping: Any
-) -> Iterator[Json | None]:
+
+def watch(store: Store, resource: Resource, namespace: str, request: Request, stopping: Any) -> Iterator[Json | None]:
     """The events of a watch; None says that nothing happened for a second."""
     query = request.query
     start = _start(query, request)
@@ -129,6 +129,7 @@ def watch(
     with store.lock:
         current = store.revision
         initial = select(store, resource, namespace, request) if not start else []
+    yield None  # the stream has begun, even if nothing ever happens
     for value in initial:
         yield _event("ADDED", resource, value, request)
     if request.flag("sendInitialEvents") and request.flag("allowWatchBookmarks"):
@@ -163,8 +164,7 @@ def _start(query: dict[str, str], request: Request) -> int:
     version = query.get("resourceVersion", "")
     if version and not version.isdigit():
         raise internal(
-            f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: parsing "{version}": '
-            "invalid syntax"
+            f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
         )
     return int(version or 0)
 
@@ -181,9 +181,7 @@ def _kind_for(event: Event, namespace: str, chosen: Predicate | None) -> str:
         return event.type
     now_in = event.type != "DELETED" and chosen(event.object)
     was_in = event.before is not None and chosen(event.before)
-    return {(True, False): "ADDED", (True, True): "MODIFIED", (False, True): "DELETED"}.get(
-        (now_in, was_in), ""
-    )
+    return {(True, False): "ADDED", (True, True): "MODIFIED", (False, True): "DELETED"}.get((now_in, was_in), "")
 
 
 def _seen(event: Event, kind: str) -> Json:

@@ -61,14 +61,12 @@ class Definitions:
 class Node:
     """One place in an object and the rules that hold there."""
 
-    def __init__(
-        self, definitions: Definitions, raw: Json, name: str = "", *, custom: bool = False
-    ) -> None:
+    def __init__(self, definitions: Definitions, raw: Json, name: str = "", *, custom: bool = False) -> None:
         self._definitions = definitions
         self.raw = raw
         self.name = name.rpartition(".")[2]
         self.custom = custom
-        self.scalar: str = SCALARS.get(name, raw.get("type", ""))
+        self.scalar = str(SCALARS.get(name) or raw.get("type", ""))
         if raw.get("x-kubernetes-int-or-string"):
             self.scalar = "int-or-string"
         self.preserve = bool(raw.get("x-kubernetes-preserve-unknown-fields"))
@@ -76,14 +74,10 @@ class Node:
         kind = raw.get("x-kubernetes-list-type", "atomic")
         self.keys: tuple[str, ...] = tuple(raw.get("x-kubernetes-list-map-keys", ()))
         self.is_set = kind == "set"
-        self.atomic = (self.shape == "list" and kind == "atomic") or (
-            raw.get("x-kubernetes-map-type") == "atomic"
-        )
+        self.atomic = (self.shape == "list" and kind == "atomic") or (raw.get("x-kubernetes-map-type") == "atomic")
         self.required: tuple[str, ...] = tuple(raw.get("required", ()))
         self.patch_key: str = raw.get("x-kubernetes-patch-merge-key", "")
-        self.patch_strategies: tuple[str, ...] = tuple(
-            raw.get("x-kubernetes-patch-strategy", "").split(",")
-        )
+        self.patch_strategies: tuple[str, ...] = tuple(raw.get("x-kubernetes-patch-strategy", "").split(","))
 
     def _shape(self, name: str) -> Shape:
         if name in SCALARS or self.scalar == "int-or-string":

@@ -50,9 +50,7 @@ def _label_test(match: re.Match[str]) -> Callable[[Json], bool]:
 def _label_error(rest: str) -> Exception:
     words = rest.split()
     if len(words) > 1:
-        return bad_request(
-            f"unable to parse requirement: found '{words[1]}', expected: in, notin, =, ==, !=, gt, lt"
-        )
+        return bad_request(f"unable to parse requirement: found '{words[1]}', expected: in, notin, =, ==, !=, gt, lt")
     return bad_request(f"unable to parse requirement: found '{rest}', expected: identifier")
 
 

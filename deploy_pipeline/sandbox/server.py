@@ -67,17 +67,16 @@ class SandboxCluster:
         self._store.close()
 
     def _bootstrap(self) -> None:
-        for definition in self._store.list("customresourcedefinitions.apiextensions.k8s.io"):
+        for definition in self._store.objects("customresourcedefinitions.apiextensions.k8s.io"):
             self._kinds.define(definition)
         for name in NAMESPACES:
-            self._ensure("v1", "Namespace", {"metadata": {"name": name}})
-        self._ensure("v1", "Node", {"metadata": {"name": NODE}})
+            self._ensure("namespaces", name)
+        self._ensure("nodes", NODE)
 
-    def _ensure(self, version: str, kind: str, value: Json) -> None:
-        resource = self._kinds.of_kind(version, kind)
-        assert resource is not None, f"{version} {kind} is built in"
-        if self._store.get(resource.key, "", value["metadata"]["name"]) is None:
-            body = {"apiVersion": version, "kind": kind, **value}
+    def _ensure(self, key: str, name: str) -> None:
+        if self._store.get(key, "", name) is None:
+            resource = self._kinds.storage(key)
+            body: Json = {"metadata": {"name": name}}
             self._api.writer.create(Target(resource), body, BOOTSTRAP, [])
 
     def write_kubeconfig(self, path: Path) -> None:
@@ -94,9 +93,9 @@ class SandboxCluster:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
         with os.fdopen(descriptor, "w") as file:
             yaml.safe_dump(config, file, sort_keys=False)
-        os.replace(name, path)
+        Path(name).replace(path)
 
-    def __enter__(self) -> SandboxCluster:
+    def __enter__(self) -> SandboxCluster:  # noqa: PYI034 - typing.Self came with Python 3.11
         self.start()
         return self
 
@@ -109,9 +108,7 @@ class SandboxCluster:
         self.stop()
 
 
-def serve(
-    state_dir: Path, *, port: int, kubeconfig: Path | None, rollout_seconds: float = 0.5
-) -> None:
+def serve(state_dir: Path, *, port: int, kubeconfig: Path | None, rollout_seconds: float = 0.5) -> None:
     """Run in the foreground until SIGINT or SIGTERM."""
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -93,7 +93,7 @@ class Store:
         found = self._collections.get(resource)
         return found.objects.get(namespace, {}).get(name) if found else None
 
-    def list(self, resource: str, namespace: str = "") -> list[Json]:
+    def objects(self, resource: str, namespace: str = "") -> list[Json]:
         """All objects of a resource, or those of a namespace, in the order of their keys."""
         found = self._collections.get(resource)
         if not found:
@@ -139,9 +139,7 @@ class Store:
         stored = {**value, "metadata": metadata}
         key = Key(resource, metadata.get("namespace", ""), metadata["name"])
         body = json.dumps(stored, separators=(",", ":"), ensure_ascii=False)
-        self._commit(
-            revision, "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", (*vars(key).values(), body)
-        )
+        self._commit(revision, "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", (*vars(key).values(), body))
         before = self._place(key, stored)
         self._tell(Event(revision, "MODIFIED" if before else "ADDED", resource, stored, before))
         return stored

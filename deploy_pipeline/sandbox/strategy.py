@@ -31,9 +31,7 @@ POD_TEXT = (
     "existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "
     "previously negative)"
 )
-CLAIM_TEXT = (
-    "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
-)
+CLAIM_TEXT = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 
 
 def prepare(resource: Resource, value: Json, old: Json | None, store: Store) -> Json:
@@ -80,7 +78,7 @@ def _service(value: Json, old: Json | None, store: Store) -> None:
         if key in before and key not in spec:
             spec[key] = before[key]
     if not spec.get("clusterIP"):
-        used = {service["spec"].get("clusterIP") for service in store.list("services")}
+        used = {service["spec"].get("clusterIP") for service in store.objects("services")}
         spec["clusterIP"] = _free(used, lambda: f"10.0.{random.randrange(256)}.{random.randrange(1, 255)}")
     spec.setdefault("clusterIPs", [spec["clusterIP"]])
     spec.setdefault("ipFamilies", ["IPv4"])
@@ -91,7 +89,7 @@ def _service(value: Json, old: Json | None, store: Store) -> None:
 
 def _node_ports(spec: Json, before: Json, store: Store) -> None:
     kept = {(port["port"], port["protocol"]): port.get("nodePort") for port in before.get("ports", ())}
-    services = store.list("services")
+    services = store.objects("services")
     used = {port.get("nodePort") for s in services for port in s["spec"].get("ports", ())}
     ports = []
     for port in spec.get("ports", ()):

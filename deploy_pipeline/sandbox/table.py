@@ -78,8 +78,7 @@ def selector(where: str = "spec.selector") -> Cell:
 def containers(key: str) -> Cell:
     """A cell with the names or images of a pod template."""
     return lambda value: ",".join(
-        container.get(key, "")
-        for container in at_path(value, "spec.template.spec.containers") or ()
+        container.get(key, "") for container in at_path(value, "spec.template.spec.containers") or ()
     )
 
 
@@ -156,7 +155,10 @@ COLUMNS: Mapping[str, list[Column]] = {
         col("Timezone", path("spec.timeZone")),
         col("Suspend", lambda v: str(at_path(v, "spec.suspend"))),
         col("Active", count("status.active"), "integer"),
-        col("Last Schedule", lambda v: age(v, "status.lastScheduleTime") if at_path(v, "status.lastScheduleTime") else NONE),
+        col(
+            "Last Schedule",
+            lambda v: age(v, "status.lastScheduleTime") if at_path(v, "status.lastScheduleTime") else NONE,
+        ),
         AGE,
         *WORKLOAD,
     ],
@@ -189,7 +191,12 @@ COLUMNS: Mapping[str, list[Column]] = {
     "Ingress": [
         col("Class", path("spec.ingressClassName")),
         col("Hosts", _hosts),
-        col("Address", lambda v: ",".join(e.get("ip") or e.get("hostname", "") for e in at_path(v, "status.loadBalancer.ingress") or ())),
+        col(
+            "Address",
+            lambda v: ",".join(
+                e.get("ip") or e.get("hostname", "") for e in at_path(v, "status.loadBalancer.ingress") or ()
+            ),
+        ),
         col("Ports", lambda v: "80, 443" if v["spec"].get("tls") else "80"),
         AGE,
     ],
@@ -203,7 +210,12 @@ COLUMNS: Mapping[str, list[Column]] = {
     "Lease": [col("Holder", path("spec.holderIdentity", "")), AGE],
     "Namespace": [col("Status", path("status.phase")), AGE],
     "NetworkPolicy": [col("Pod-Selector", selector("spec.podSelector")), AGE],
-    "Node": [col("Status", lambda v: "Ready"), col("Roles", lambda v: NONE), AGE, col("Version", path("status.nodeInfo.kubeletVersion"))],
+    "Node": [
+        col("Status", lambda v: "Ready"),
+        col("Roles", lambda v: NONE),
+        AGE,
+        col("Version", path("status.nodeInfo.kubeletVersion")),
+    ],
     "PersistentVolumeClaim": [
         col("Status", path("status.phase")),
         col("Volume", path("spec.volumeName", "")),

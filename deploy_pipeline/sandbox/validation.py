@@ -122,8 +122,7 @@ def metadata_update_causes(new: Json, old: Json) -> Causes:
         listed = ", ".join(f'"{name}"' for name in more)
         yield forbidden_field(
             "metadata.finalizers",
-            "no new finalizers can be added if the object is being deleted, found new finalizers "
-            f"[]string{{{listed}}}",
+            f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}",
         )
 
 

@@ -74,10 +74,7 @@ def pod(cluster: Cluster, value: Json) -> float | None:
     if wait > 0:
         return wait
     broken = _broken_images(value)
-    if phase == "Pending":
-        state = _waiting(value, broken) if broken else _running(value)
-    else:
-        state = _succeeded(value)
+    state = _succeeded(value) if phase == "Running" else _waiting(value, broken) if broken else _running(value)
     changed = {**value, "spec": {**value["spec"], "nodeName": NODE}}
     cluster.update(PODS, value, {**changed, "status": {**value["status"], **state}})
     return None
@@ -85,7 +82,8 @@ def pod(cluster: Cluster, value: Json) -> float | None:
 
 def _runs_out(value: Json) -> bool:
     """A pod that is not restarted ends after a while."""
-    return value["spec"].get("restartPolicy") != "Always" and value["spec"].get("nodeName") == NODE
+    spec: Json = value["spec"]
+    return spec.get("restartPolicy") != "Always" and spec.get("nodeName") == NODE
 
 
 def _broken_images(value: Json) -> list[str]:
@@ -268,9 +266,7 @@ def _scale(cluster: Cluster, value: Json, newest: Json, old: list[Json]) -> None
     _resize(cluster, newest, 0 if recreate and present else wanted)
 
 
-def _deployment_status(
-    cluster: Cluster, value: Json, newest: Json | None, sets: list[Json]
-) -> float | None:
+def _deployment_status(cluster: Cluster, value: Json, newest: Json | None, sets: list[Json]) -> float | None:
     def total(key: str, of: list[Json]) -> int:
         return sum(s.get("status", {}).get(key, 0) for s in of)
 
@@ -296,9 +292,7 @@ def _deployment_status(
     return wait
 
 
-def _deployment_conditions(
-    value: Json, counts: Json, newest: Json | None
-) -> tuple[list[Json], float | None]:
+def _deployment_conditions(value: Json, counts: Json, newest: Json | None) -> tuple[list[Json], float | None]:
     before = value.get("status", {}).get("conditions", ())
     wanted = value["spec"]["replicas"]
     unavailable = value["spec"]["strategy"].get("rollingUpdate", {}).get("maxUnavailable", 0)
@@ -320,9 +314,7 @@ def _dated(before: Json | None, kind: str, status: str, reason: str, message: st
     return {**entry, "lastUpdateTime": before["lastUpdateTime"] if before and same else now()}
 
 
-def _progress(
-    value: Json, counts: Json, newest: Json | None, before: Json | None
-) -> tuple[Json | None, float | None]:
+def _progress(value: Json, counts: Json, newest: Json | None, before: Json | None) -> tuple[Json | None, float | None]:
     """The Progressing condition, and the seconds until its deadline."""
     if newest is None:
         return before, None
@@ -453,7 +445,9 @@ def job(cluster: Cluster, value: Json) -> float | None:
     if ended := find(status.get("conditions"), "Complete") or find(status.get("conditions"), "Failed"):
         return _expire(cluster, value, ended)
     if spec.get("suspend"):
-        entry = condition(find(status.get("conditions"), "Suspended"), "Suspended", "True", "JobSuspended", "Job suspended")
+        entry = condition(
+            find(status.get("conditions"), "Suspended"), "Suspended", "True", "JobSuspended", "Job suspended"
+        )
         cluster.update("jobs.batch", value, {**value, "status": {"conditions": [entry]}})
         return None
     pods = cluster.owned(value, PODS)

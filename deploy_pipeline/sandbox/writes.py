@@ -9,12 +9,11 @@ from __future__ import annotations
 import datetime
 import random
 import uuid
-
 from typing import Any
 
 from deploy_pipeline.sandbox import apply as ownership
 from deploy_pipeline.sandbox import fieldset, patch, strategy, validation
-from deploy_pipeline.sandbox.apply import Managers, ManagerId, Write
+from deploy_pipeline.sandbox.apply import ManagerId, Managers, Write
 from deploy_pipeline.sandbox.body import read_apply, read_json, unsupported_media_type
 from deploy_pipeline.sandbox.convert import Conversion, empty_object
 from deploy_pipeline.sandbox.errors import (
@@ -69,9 +68,7 @@ class Writer:
             raise not_found(resource.group, resource.plural, target.name)
         return at_version(found, resource)
 
-    def typed(
-        self, resource: Resource, value: Json, options: Options, complaints: list[str]
-    ) -> tuple[Json, Warnings]:
+    def typed(self, resource: Resource, value: Json, options: Options, complaints: list[str]) -> tuple[Json, Warnings]:
         """The object in the server's form, and warnings about what got lost."""
         conversion = Conversion(resource.kind, resource.version)
         converted = conversion.convert(value, resource.node)
@@ -85,9 +82,7 @@ class Writer:
 
     # Create
 
-    def create(
-        self, target: Target, value: Json, options: Options, complaints: list[str]
-    ) -> tuple[Json, Warnings]:
+    def create(self, target: Target, value: Json, options: Options, complaints: list[str]) -> tuple[Json, Warnings]:
         """POST to a collection."""
         resource = target.resource
         self._check_identity(target, value)
@@ -119,13 +114,10 @@ class Writer:
         metadata = value.get("metadata")
         metadata = metadata if isinstance(metadata, dict) else {}
         if metadata.get("namespace") and metadata["namespace"] != target.namespace:
-            raise bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request"
-            )
+            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
         if target.name and metadata.get("name", target.name) != target.name:
             raise bad_request(
-                f"the name of the object ({metadata['name']}) does not match the name on the URL "
-                f"({target.name})"
+                f"the name of the object ({metadata['name']}) does not match the name on the URL ({target.name})"
             )
 
     def _insert(self, target: Target, new: Json, managers: Managers, *, dry_run: bool) -> Json:
@@ -177,6 +169,7 @@ class Writer:
 
     def _write(self, resource: Resource, manager: ManagerId) -> Write:
         """Fields that an endpoint resets cannot be owned through it."""
+
         def mine(fields: fieldset.Set) -> fieldset.Set:
             if manager.subresource == "status":
                 return fieldset.only(fields, "f:status")
@@ -186,9 +179,7 @@ class Writer:
 
     # Change
 
-    def replace(
-        self, target: Target, value: Json, options: Options, complaints: list[str]
-    ) -> tuple[Json, Warnings]:
+    def replace(self, target: Target, value: Json, options: Options, complaints: list[str]) -> tuple[Json, Warnings]:
         """PUT."""
         self._check_identity(target, value)
         live = self.live(target)
@@ -223,9 +214,7 @@ class Writer:
         managers = ownership.update(before, after, managers, self._write(resource, manager))
         return self._update(target, live, new, managers, dry_run=options.dry_run)
 
-    def _update(
-        self, target: Target, live: Json, new: Json, managers: Managers, *, dry_run: bool
-    ) -> Json:
+    def _update(self, target: Target, live: Json, new: Json, managers: Managers, *, dry_run: bool) -> Json:
         """Store a changed object; one that did not change stays as it is."""
         resource, metadata = target.resource, {**new["metadata"]}
         old = live["metadata"]
@@ -248,10 +237,11 @@ class Writer:
             return live
         if dry_run:
             return new
-        if "deletionTimestamp" in metadata and not new["metadata"].get("finalizers"):
-            if not new.get("spec", {}).get("finalizers"):  # a namespace has some there, too
-                self.store.delete(resource.key, new)
-                return new
+        # A namespace has finalizers in its spec, too.
+        held = new["metadata"].get("finalizers") or (resource.key == "namespaces" and new["spec"].get("finalizers"))
+        if "deletionTimestamp" in metadata and not held:
+            self.store.delete(resource.key, new)
+            return new
         return self.store.put(resource.key, new)
 
     # Patch
@@ -370,9 +360,7 @@ class Writer:
             where = "/".join(name if isinstance(name, str) else "" for name in names)
             raise internal(f"failed to create typed patch object ({where}; {gv}, Kind={kind}): {listed}")
         if not metadata.get("name"):
-            raise bad_request(
-                "the name of the object (based on URL) was undeterminable: name must be provided"
-            )
+            raise bad_request("the name of the object (based on URL) was undeterminable: name must be provided")
         self._check_identity(target, config)
 
     # Controllers
@@ -411,6 +399,7 @@ def _same_but_times(new: Json, old: Json) -> bool:
     """Whether nothing changed but the times in managedFields."""
     if new == old:
         return True
+
     def timeless(value: Json) -> Json:
         entries = value["metadata"].get("managedFields", ())
         stripped = [{k: v for k, v in entry.items() if k != "time"} for entry in entries]
@@ -418,5 +407,3 @@ def _same_but_times(new: Json, old: Json) -> bool:
         return {**value, "metadata": {**value["metadata"], "managedFields": ordered}}
 
     return timeless(new) == timeless(old)
-
-
