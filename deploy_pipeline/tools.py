@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import select
 import selectors
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from deploy_pipeline.errors import ToolStopped
 
@@ -130,10 +131,9 @@ def _communicate(process: subprocess.Popen[bytes], stdin: bytes, deadline: float
             selector.register(stream, selectors.EVENT_READ)
         selector.register(source, selectors.EVENT_WRITE)
         while selector.get_map():
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
-            if not ready:
+            if time.monotonic() > deadline:
                 raise TimeoutError
-            for key, _ in ready:
+            for key, _ in selector.select(max(0.0, deadline - time.monotonic())):
                 if key.fileobj is source:
                     stdin = _feed(source, stdin)
                     done = not stdin
@@ -142,7 +142,9 @@ def _communicate(process: subprocess.Popen[bytes], stdin: bytes, deadline: float
                     outputs[key.fileobj] += chunk  # type: ignore[index]
                     done = not chunk
                 if done:
+                    # Before it is closed: another thread's child may hold it open a moment longer.
                     selector.unregister(key.fileobj)
+                    cast("IO[bytes]", key.fileobj).close()
             if sum(map(len, outputs.values())) > limit:
                 raise OverflowError
     return bytes(outputs[stdout]), bytes(outputs[stderr])
@@ -156,15 +158,11 @@ def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes], IO[b
 
 
 def _feed(source: IO[bytes], stdin: bytes) -> bytes:
-    """Write what the pipe takes; gives what is left. A tool that does not read to the end is free not to."""
+    """Write as much as never blocks; gives what is left. A tool that does not read to the end is free not to."""
     try:
-        rest = stdin[os.write(source.fileno(), stdin[:_CHUNK]) :] if stdin else b""
+        return stdin[os.write(source.fileno(), stdin[: select.PIPE_BUF]) :] if stdin else b""
     except BrokenPipeError:
-        rest = b""
-    if not rest:
-        with contextlib.suppress(BrokenPipeError):
-            source.close()
-    return rest
+        return b""
 
 
 def _limit_memory(pid: int) -> None:
