@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.support.git_http import serve_git
 from tests.support.origin import PROJECT, Origin, example_files
@@ -28,6 +29,11 @@ IDENTITY = {
     "GIT_COMMITTER_NAME": "Test",
     "GIT_COMMITTER_EMAIL": "test@example.invalid",
 }
+
+# How long one example takes says more about the machine's other work than about the code. (Under CI, Hypothesis itself
+# chooses the same examples each time.)
+settings.register_profile("project", settings(), deadline=None)
+settings.load_profile("project")
 
 CLUSTER_KUBECONFIG = os.environ.get("KUBECONFIG", "")
 

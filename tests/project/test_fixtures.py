@@ -6,7 +6,11 @@ import os
 import subprocess
 from pathlib import Path
 
-from tests.support.origin import Origin, example_files
+import pytest
+
+from deploy_pipeline.sandbox import SandboxCluster
+from deploy_pipeline.settings import tool_path
+from tests.support.origin import PROJECT, Origin, example_files
 
 
 def test_environment_holds_nothing_of_the_caller() -> None:
@@ -47,3 +51,17 @@ def test_http_origin_can_be_cloned_and_pushed_to(http_origin: Origin, tmp_path: 
 
     assert "big" in http_origin.heads()
     assert int(http_origin.git("cat-file", "-s", "big:large")) == 3 * 1024 * 1024
+
+
+@pytest.mark.parametrize("overlay", ["archiver-prod", "web-prod"])
+def test_sandbox_cluster_takes_the_example(sandbox_cluster: SandboxCluster, tmp_path: Path, overlay: str) -> None:
+    """The real kubectl applies an app of the example to it and sees the rollout end."""
+    kubeconfig = tmp_path / "kubeconfig"
+    sandbox_cluster.write_kubeconfig(kubeconfig)
+    app = overlay.partition("-")[0]
+    kubectl = [tool_path("kubectl"), "--kubeconfig", str(kubeconfig), "--namespace", app]
+    apply = ["apply", "--server-side", "-k", str(PROJECT / "kubernetes" / "apps" / "overlays" / overlay)]
+    subprocess.run([*kubectl, *apply], check=True)
+
+    rollout = ["rollout", "status", f"deployment/{app}", "--timeout=10s"]
+    assert b"successfully rolled out" in subprocess.run([*kubectl, *rollout], capture_output=True, check=True).stdout
