@@ -113,9 +113,12 @@ class Api:
                 return NOT_FOUND
             raise no_resource()
         name, subresource = [*rest[1:3], "", ""][:2]
-        if subresource and subresource not in resource.subresources:
+        misplaced = bool(namespace) > resource.namespaced or (name and resource.namespaced and not namespace)
+        if misplaced or (subresource and subresource not in resource.subresources):
             raise no_resource()
         target = Target(resource, namespace, name, subresource)
+        if subresource == "eviction" and request.method == "POST":
+            return self._evict(target)
         if reviews.is_review(resource, subresource):
             return self._review(request, target)
         return self._named(request, target) if name else self._collection(request, target)
@@ -208,6 +211,13 @@ class Api:
             raise method_not_allowed()
         with self.store.lock:
             return Answer(200, scale.change(self.writer, target, request))
+
+    def _evict(self, target: Target) -> Answer:
+        """Deletes the pod: nothing is disrupted by that here."""
+        options = DeleteOptions(policy="", uid="", version="", dry_run=False)
+        with self.store.lock:
+            self.deleter.delete(target, options)
+        return Answer(201, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
 
     def _review(self, request: Request, target: Target) -> Answer:
         if request.method != "POST":

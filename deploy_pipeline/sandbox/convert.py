@@ -8,7 +8,10 @@ walk along the schema does all of that. Custom objects keep what their schema al
 
 from __future__ import annotations
 
+import base64
 import copy
+import datetime
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +19,13 @@ from deploy_pipeline.sandbox import defaults, quantity
 from deploy_pipeline.sandbox.errors import Json, bad_request
 from deploy_pipeline.sandbox.schema import Node
 
-GO_SCALARS = {"string": "string", "boolean": "bool", "number": "float64", "time": "v1.Time"}
+GO_SCALARS = {
+    "string": "string",
+    "boolean": "bool",
+    "number": "float64",
+    "time": "v1.Time",
+    "micro-time": "v1.MicroTime",
+}
 
 
 @dataclass
@@ -105,15 +114,38 @@ class Conversion:
                 raise self.refuse(str(error)) from None
         if value is None:
             return ""
+        if isinstance(value, str) and (node.scalar.endswith("time") or node.raw.get("format") == "byte"):
+            return self._special_text(value, node)
         fits = {
             "string": isinstance(value, str),
-            "time": isinstance(value, str),
+            "time": False,
+            "micro-time": False,
             "boolean": isinstance(value, bool),
             "integer": number and value == int(value),
             "number": number,
             "int-or-string": number or isinstance(value, str),
         }.get(node.scalar, True)
         return value if fits else self._mismatch(value, node, path, owner)
+
+    def _special_text(self, value: str, node: Node) -> str:
+        """Times are kept in UTC, and bytes have to be base64."""
+        if node.raw.get("format") == "byte":
+            try:
+                base64.b64decode(value, validate=True)
+            except ValueError:
+                good = re.match(r"(?:[A-Za-z0-9+/]{4})*", value)
+                at = good.end() if good else 0
+                raise self.refuse(f"illegal base64 data at input byte {at}") from None
+            return value
+        try:
+            moment = datetime.datetime.fromisoformat(value.replace("Z", "+00:00"))
+        except ValueError:
+            layout = "2006-01-02T15:04:05Z07:00"
+            text = f'parsing time "{value}" as "{layout}": cannot parse "{value}" as "2006"'
+            raise self.refuse(text) from None
+        moment = moment.astimezone(datetime.timezone.utc)
+        form = "%Y-%m-%dT%H:%M:%S.%fZ" if node.scalar == "micro-time" else "%Y-%m-%dT%H:%M:%SZ"
+        return moment.strftime(form)
 
     def _mismatch(self, value: Any, node: Node, path: str, owner: str) -> Any:
         where = ".".join(part.partition("[")[0] for part in path.split("."))

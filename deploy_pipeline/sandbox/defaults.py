@@ -23,6 +23,7 @@ WEBHOOK: Json = {
     "objectSelector": {},
 }
 VALUES: Mapping[str, Json] = {
+    "ClusterRole": {"rules": None},  # written as null
     "ConfigMapVolumeSource": {"defaultMode": 420},
     "Container": {"terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"},
     "ContainerPort": {"protocol": "TCP"},
@@ -50,6 +51,7 @@ VALUES: Mapping[str, Json] = {
     "GRPCAction": {"service": ""},
     "HTTPGetAction": {"path": "/", "scheme": "HTTP"},
     "HorizontalPodAutoscalerSpec": {"minReplicas": 1},
+    "HorizontalPodAutoscalerStatus": {"currentMetrics": None},
     "HostPathVolumeSource": {"type": ""},
     "MutatingWebhook": {**WEBHOOK, "reinvocationPolicy": "Never"},
     "NetworkPolicyPort": {"protocol": "TCP"},
@@ -59,6 +61,12 @@ VALUES: Mapping[str, Json] = {
     "PersistentVolumeSpec": {"persistentVolumeReclaimPolicy": "Retain", "volumeMode": "Filesystem"},
     "PersistentVolumeStatus": {"phase": "Pending"},
     "PodCondition": {"lastProbeTime": None},  # written as null
+    "PodDisruptionBudgetStatus": {
+        "disruptionsAllowed": 0,
+        "currentHealthy": 0,
+        "desiredHealthy": 0,
+        "expectedPods": 0,
+    },
     "PodSpec": {
         "restartPolicy": "Always",
         "terminationGracePeriodSeconds": 30,
@@ -72,6 +80,7 @@ VALUES: Mapping[str, Json] = {
     "ReplicaSetSpec": {"replicas": 1},
     "ReplicationControllerSpec": {"replicas": 1},
     "ResourceFieldSelector": {"divisor": "0"},
+    "Role": {"rules": None},
     "RoleRef": {"apiGroup": RBAC},
     "RuleWithOperations": {"scope": "*"},
     "Secret": {"type": "Opaque"},
@@ -85,6 +94,7 @@ VALUES: Mapping[str, Json] = {
         "revisionHistoryLimit": 10,
         "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
     },
+    "StatefulSetStatus": {"availableReplicas": 0},
     "StatefulSetUpdateStrategy": {"type": "RollingUpdate"},
     "StorageClass": {"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"},
     "ValidatingWebhook": WEBHOOK,

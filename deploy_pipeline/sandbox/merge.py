@@ -185,7 +185,7 @@ def scalar_problems(value: Any, node: Node, path: str) -> list[str]:
         return [f"{path}: expected numeric (int or float), got {go_type(value)}"]
     if node.scalar == "boolean" and not isinstance(value, bool):
         return [f"{path}: expected boolean, got {go_value(value)}"]
-    if node.scalar in ("string", "time") and not isinstance(value, str):
+    if node.scalar in ("string", "time", "micro-time") and not isinstance(value, str):
         text = go_text(value)
         return [f"{path}: expected string, got &value.valueUnstructured{{Value:{text}}}"]
     if node.scalar in ("quantity", "int-or-string") and not (number or isinstance(value, str)):

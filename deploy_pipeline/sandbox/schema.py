@@ -21,7 +21,7 @@ SCALARS = {
     "io.k8s.apimachinery.pkg.api.resource.Quantity": "quantity",
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": "int-or-string",
     META + "Time": "time",
-    META + "MicroTime": "time",
+    META + "MicroTime": "micro-time",
 }
 FREE_FORM = (META + "FieldsV1", "io.k8s.apimachinery.pkg.runtime.RawExtension")
 KEY_DEFAULTS: Mapping[str, Any] = {"protocol": "TCP"}  # the only list-map key with a default

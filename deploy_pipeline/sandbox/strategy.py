@@ -85,6 +85,10 @@ def _service(value: Json, old: Json | None, store: Store) -> None:
     spec.setdefault("ipFamilyPolicy", "SingleStack")
     if spec["type"] in ("NodePort", "LoadBalancer"):
         _node_ports(spec, before, store)
+    elif before and before["type"] != spec["type"]:  # what only the old type had goes
+        spec["ports"] = [{k: v for k, v in port.items() if k != "nodePort"} for port in spec.get("ports", ())]
+        for key in ("externalTrafficPolicy", "allocateLoadBalancerNodePorts", "healthCheckNodePort"):
+            spec.pop(key, None)
 
 
 def _node_ports(spec: Json, before: Json, store: Store) -> None:

@@ -105,8 +105,8 @@ def metadata_causes(resource: Resource, metadata: Json) -> Causes:
     for owner in metadata.get("ownerReferences", ()):
         for key in ("apiVersion", "kind", "name", "uid"):
             if not owner.get(key):
-                text = f"{'version' if key == 'apiVersion' else key} must not be empty"
-                yield invalid_value("metadata.ownerReferences", owner, text)
+                text = "version must not be empty" if key == "apiVersion" else "must not be empty"
+                yield invalid_value(f"metadata.ownerReferences.{key}", "", text)
     for finalizer in metadata.get("finalizers", ()):
         if problem := qualified_name_problem(finalizer):
             yield invalid_value("metadata.finalizers", finalizer, problem)
@@ -407,7 +407,7 @@ def binding_causes(value: Json) -> Causes:
 
 def rules_causes(value: Json) -> Causes:
     """Role and ClusterRole."""
-    for index, rule in enumerate(value.get("rules", ())):
+    for index, rule in enumerate(value.get("rules") or ()):
         if not rule.get("verbs"):
             yield required(f"rules[{index}].verbs", "verbs must contain at least one value")
         if not rule.get("nonResourceURLs") and not rule.get("resources"):

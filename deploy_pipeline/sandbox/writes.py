@@ -24,8 +24,10 @@ from deploy_pipeline.sandbox.errors import (
     bad_request,
     conflict,
     forbidden,
+    forbidden_field,
     internal,
     invalid,
+    invalid_option,
     invalid_value,
     not_found,
     required,
@@ -113,11 +115,19 @@ class Writer:
             )
         metadata = value.get("metadata")
         metadata = metadata if isinstance(metadata, dict) else {}
-        if metadata.get("namespace") and metadata["namespace"] != target.namespace:
-            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
-        if target.name and metadata.get("name", target.name) != target.name:
+        name, space = metadata.get("name"), metadata.get("namespace")
+        if target.name and not name:
             raise bad_request(
-                f"the name of the object ({metadata['name']}) does not match the name on the URL ({target.name})"
+                f"the name of the object ({target.name} based on URL) was undeterminable: name must be provided"
+            )
+        if target.name and name != target.name:
+            raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({target.name})")
+        if space and space != target.namespace:
+            raise bad_request(
+                f"the namespace of the object ({space}) does not match the namespace on the request "
+                f"({target.namespace})"
+                if target.name
+                else "the namespace of the provided object does not match the namespace sent on the request"
             )
 
     def _insert(self, target: Target, new: Json, managers: Managers, *, dry_run: bool) -> Json:
@@ -259,6 +269,9 @@ class Writer:
             message = "415: Unsupported Media Type"
             raise ApiError(415, "UnsupportedMediaType", message, {})
         options = request.options("PatchOptions")
+        if "force" in request.query:
+            text = "may not be specified for non-apply patch"
+            raise invalid_option("PatchOptions", forbidden_field("force", text))
         live = self.live(target)
         raw, document = self._patched(target.resource, live, request)
         self._check_identity(target, document)
@@ -359,8 +372,6 @@ class Writer:
             names = [metadata.get(key) or "" for key in ("namespace", "name")]
             where = "/".join(name if isinstance(name, str) else "" for name in names)
             raise internal(f"failed to create typed patch object ({where}; {gv}, Kind={kind}): {listed}")
-        if not metadata.get("name"):
-            raise bad_request("the name of the object (based on URL) was undeterminable: name must be provided")
         self._check_identity(target, config)
 
     # Controllers
