@@ -1,4 +1,4 @@
-"""Running the command line as people do: a process of its own, with streams to look at."""
+"""Running the command line: in this process, which is quick, or as people do, in one of its own."""
 
 from __future__ import annotations
 
@@ -6,54 +6,66 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from deploy_pipeline.cli.app import app
 from tests.support.origin import PROJECT, Origin
 
 EXECUTABLE = (sys.executable, "-m", "deploy_pipeline.cli")
 
 
 @dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
 class CommandLine:
-    """``deploy-pipeline`` in a folder of its own, configured by ``variables`` alone."""
+    """``deploy-pipeline`` in the folder where the test is, configured by ``variables`` alone."""
 
     folder: Path
     variables: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """The whole environment of the process."""
-        return {**os.environ, "PYTHONPATH": str(PROJECT), **self.variables}
+    def having(self, **variables: str) -> CommandLine:
+        """The same, with further variables."""
+        return replace(self, variables={**self.variables, **variables})
 
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end, without a terminal."""
-        command = [*EXECUTABLE, *arguments]
-        return subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
-        )
+    def __call__(self, *arguments: str) -> Ended:
+        """Run a command in this process, without a terminal."""
+        result = CliRunner().invoke(app, arguments, prog_name="deploy-pipeline", env=dict(self.variables))
+        return Ended(result.exit_code, result.stdout, result.stderr)
+
+    def process(self, *arguments: str) -> Ended:
+        """Run a command in a process of its own, without a terminal."""
+        process = self.start(*arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        stdout, stderr = process.communicate(timeout=100)
+        return Ended(process.returncode, stdout.decode(), stderr.decode())
 
     def start(self, *arguments: str, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
         """Start a command on these file descriptors."""
+        environment = {**os.environ, "PYTHONPATH": str(PROJECT), **self.variables}
         command = [*EXECUTABLE, *arguments]
-        return subprocess.Popen(
-            command, cwd=self.folder, env=self.environment, stdin=stdin, stdout=stdout, stderr=stderr
-        )
+        return subprocess.Popen(command, env=environment, stdin=stdin, stdout=stdout, stderr=stderr)
 
 
 @pytest.fixture
-def unconfigured(tmp_path: Path) -> CommandLine:
-    """The command line without any setting."""
+def unconfigured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """The command line without any setting, in an empty folder."""
     folder = tmp_path / "folder"
     folder.mkdir()
+    monkeypatch.chdir(folder)
     return CommandLine(folder)
 
 
 @pytest.fixture
-def reading(tmp_path: Path, origin: Origin) -> CommandLine:
+def reading(unconfigured: CommandLine, origin: Origin, tmp_path: Path) -> CommandLine:
     """The command line with the example's repository, and no cluster."""
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    return CommandLine(folder, {"DEPLOY_REPOSITORY": origin.url, "DEPLOY_STATE_DIR": str(tmp_path / "state")})
+    return unconfigured.having(DEPLOY_REPOSITORY=origin.url, DEPLOY_STATE_DIR=str(tmp_path / "state"))

@@ -117,7 +117,7 @@ def test_schema_accepts_the_example_and_refuses_an_unknown_key(unconfigured: Com
 
 def test_settings_page_is_current(unconfigured: CommandLine) -> None:
     """``docs/settings.md`` is what the settings say today, on every machine."""
-    elsewhere = CommandLine(unconfigured.folder, {"XDG_CACHE_HOME": "/elsewhere", "DEPLOY_POLL_SECONDS": "99"})
+    elsewhere = unconfigured.having(XDG_CACHE_HOME="/elsewhere", DEPLOY_POLL_SECONDS="99")
 
     for command in (unconfigured, elsewhere):
         result = command("schema", "--settings")

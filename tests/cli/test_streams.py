@@ -23,7 +23,7 @@ HEAVY = ("dagster", "kubernetes", "pydantic", "git", "yaml", "rich.console")
 
 def test_help_lists_every_command_and_the_exit_statuses(unconfigured: CommandLine) -> None:
     """Whoever reads ``--help`` learns what there is and how it ends, without having configured anything."""
-    result = unconfigured("--help")
+    result = unconfigured.process("--help")
 
     assert result.returncode == 0
     listed = result.stdout.partition("Commands:")[2]
@@ -49,7 +49,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_wrong_usage_ends_with_2(unconfigured: CommandLine) -> None:
     """An option that does not exist is an error, which must not be taken for `there are changes`."""
-    result = unconfigured("diff", "--chanel", "test")
+    result = unconfigured.process("diff", "--chanel", "test")
 
     assert (result.returncode, result.stdout) == (2, "")
     assert "--chanel" in result.stderr
@@ -57,7 +57,7 @@ def test_wrong_usage_ends_with_2(unconfigured: CommandLine) -> None:
 
 def test_error_is_told_with_next_step_and_without_traceback(unconfigured: CommandLine) -> None:
     """Whoever forgot the configuration reads what to set."""
-    result = unconfigured("diff", "--channel", "test", "--local")
+    result = unconfigured.process("diff", "--channel", "test", "--local")
 
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == (
@@ -83,10 +83,10 @@ def test_unforeseen_error_does_not_quote_its_text(unconfigured: CommandLine) -> 
         "def broken(): raise LookupError(os.environ['QUOTED'])\n"
         "channels.json_schema = broken\n"
     )
-    faulty = CommandLine(unconfigured.folder, {"PYTHONPATH": f"{unconfigured.folder}:{PROJECT}", "QUOTED": secret})
+    faulty = unconfigured.having(PYTHONPATH=f"{unconfigured.folder}:{PROJECT}", QUOTED=secret)
 
     for options in ((), ("--debug",)):
-        result = faulty(*options, "schema")
+        result = faulty.process(*options, "schema")
         assert result.returncode == 2
         assert "error: unexpected LookupError" in result.stderr
         assert secret not in result.stderr
@@ -95,8 +95,7 @@ def test_unforeseen_error_does_not_quote_its_text(unconfigured: CommandLine) -> 
 
 def test_system_error_names_the_file(reading: CommandLine) -> None:
     """A folder that cannot be made is named; the program is not blamed for it."""
-    command = CommandLine(reading.folder, {**reading.variables, "DEPLOY_STATE_DIR": "/proc/nowhere"})
-    result = command("list", "channels")
+    result = reading.having(DEPLOY_STATE_DIR="/proc/nowhere")("list", "channels")
 
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == "error: /proc/nowhere: No such file or directory\n"
@@ -105,8 +104,7 @@ def test_system_error_names_the_file(reading: CommandLine) -> None:
 @pytest.mark.parametrize("home", ["relative/home", "/nowhere/at/all"])
 def test_instance_that_cannot_be_opened_is_named(reading: CommandLine, home: str) -> None:
     """A DAGSTER_HOME that is none is an error with a next step, and not a traceback of Dagster's."""
-    command = CommandLine(reading.folder, {**reading.variables, "DAGSTER_HOME": home})
-    result = command("render", "main")
+    result = reading.having(DAGSTER_HOME=home)("render", "main")
 
     assert (result.returncode, result.stdout) == (2, "")
     assert f"the Dagster instance in {home} cannot be opened" in result.stderr
@@ -137,8 +135,7 @@ def test_interrupt_ends_it_quietly_with_130(unconfigured: CommandLine) -> None:
     """Ctrl-C while git waits for a server that says nothing ends command and git, without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/example.git"
-        settings = {"DEPLOY_REPOSITORY": url, "DEPLOY_STATE_DIR": str(unconfigured.folder)}
-        process = CommandLine(unconfigured.folder, settings).start(
+        process = unconfigured.having(DEPLOY_REPOSITORY=url, DEPLOY_STATE_DIR=str(unconfigured.folder)).start(
             "list", "channels", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         silent.settimeout(30)
@@ -202,21 +199,20 @@ def test_colour_is_for_terminals_of_people_who_want_it(
 ) -> None:
     """An error on a terminal is coloured, unless NO_COLOR is set or the terminal knows no colours."""
     terminal, inner = pty.openpty()
-    command = CommandLine(unconfigured.folder, {"TERM": "xterm", **variables})
-    process = command.start("history", "--channel", "test", stdin=inner, stdout=inner, stderr=inner)
+    command = unconfigured.having(**{"TERM": "xterm", **variables})
+    process = command.start("list", "channels", stdin=inner, stdout=inner, stderr=inner)
     os.close(inner)
 
     assert ("\x1b[31merror:\x1b[0m" in _read_all(terminal, process)) is coloured
 
 
-def test_locale_without_arrows_ends_nothing(reading: CommandLine, tmp_path: Path) -> None:
+def test_locale_without_arrows_ends_nothing(unconfigured: CommandLine, tmp_path: Path) -> None:
     """A character that the terminal cannot show is written in ASCII."""
-    command = CommandLine(reading.folder, {**reading.variables, "PYTHONIOENCODING": "ascii"})
     checkout = tmp_path / "checkout"
     (checkout / "channels").mkdir(parents=True)
     (checkout / "channels" / "größe.yaml").write_text("channel: test\nreleases: []\n")
 
-    result = command("validate", str(checkout))
+    result = unconfigured.having(PYTHONIOENCODING="ascii").process("validate", str(checkout))
 
     assert result.returncode == 0
     assert "channels/gr\\xf6\\xdfe.yaml" in result.stdout

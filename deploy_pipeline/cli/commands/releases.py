@@ -122,11 +122,11 @@ def history(
 
     deploy-pipeline history --channel prod
     """
-    from deploy_pipeline.release import history as releases
-
     output = Output(as_json, outfile)
     deployer = open_deployer()
     name = select_channel(deployer, channel, channel_file)
+    from deploy_pipeline.release import history as releases
+
     records = releases(deployer, name)
     rows = [
         (
