@@ -143,7 +143,7 @@ def _drift_of_app(commit: str, own: ChangeSet, app: AppChanges) -> dg.AssetCheck
         check_name=DRIFT,
         passed=not app.changed,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{len(app.changed)} objects are not as they were released" if app.changed else "as released",
+        description=f"{len(app.changed)} object(s) not as released" if app.changed else "as released",
         metadata={
             "released commit": commit,
             "differences": dg.MetadataValue.md(markdown(own)),

@@ -75,15 +75,17 @@ def test_everything_is_described(offered: dg.RepositoryDefinition) -> None:
     """The UI explains itself."""
     assert all(node.description and node.kinds and node.group_name for node in offered.asset_graph.asset_nodes)
     assert all(job.description for job in offered.get_all_jobs() if job.name != "__ASSET_JOB")
-    assert all(thing.description for thing in (*offered.sensor_defs, *offered.schedule_defs))
+    assert all(sensor.description for sensor in offered.sensor_defs)
+    assert all(schedule.description for schedule in offered.schedule_defs)
 
 
 def test_all_names_are_such_as_dagster_takes(offered: dg.RepositoryDefinition) -> None:
     """Of ops, jobs, sensors, schedules and groups."""
     ops = [node.name for job in offered.get_all_jobs() for node in job.all_node_defs]
-    things = [thing.name for thing in (*offered.get_all_jobs(), *offered.sensor_defs, *offered.schedule_defs)]
+    jobs = [job.name for job in offered.get_all_jobs()]
+    ticking = [*(sensor.name for sensor in offered.sensor_defs), *(one.name for one in offered.schedule_defs)]
     groups = [str(node.group_name) for node in offered.asset_graph.asset_nodes]
-    assert [name for name in (*ops, *things, *groups) if not DAGSTER_NAME.fullmatch(name)] == []
+    assert [name for name in (*ops, *jobs, *ticking, *groups) if not DAGSTER_NAME.fullmatch(name)] == []
 
 
 def test_sensors_and_schedules_run_without_being_switched_on(offered: dg.RepositoryDefinition) -> None:

@@ -133,7 +133,7 @@ def test_an_unexpected_error_is_neither_tried_again_nor_quoted(instance: dg.Dags
 
     result = run(act, instance, Listener())
     assert attempts == [0]
-    stored = "\n".join(entry.to_json() for entry in instance.all_logs(result.run_id))
+    stored = "\n".join(str(entry) for entry in instance.all_logs(result.run_id))
     assert "unexpected ValueError" in stored
     assert "test_failures.py" in stored
     assert "hunter2-secret" not in stored
