@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,9 +50,9 @@ class Vendoring:
         self._seen.add(chart)
         self._check_no_links(chart)
         missing = [one for one in self._dependencies(chart) if not self._is_there(chart, str(one.get("name")))]
-        network = [self._check_dependency(chart, dependency) for dependency in missing]
+        repositories = [self._check_dependency(chart, dependency) for dependency in missing]
         if missing:
-            self._build(chart, network=any(network))
+            self._build(chart, sorted(set(filter(None, repositories))))
 
     def _check_no_links(self, chart: str) -> None:
         """A linked Chart.lock made Helm write to where it leads (CVE-2025-53547)."""
@@ -76,8 +76,8 @@ class Vendoring:
             charts.glob(f"{re.sub('[^A-Za-z0-9._-]', '', name)}-[0-9]*.tgz")
         )
 
-    def _check_dependency(self, chart: str, dependency: Mapping[str, Any]) -> bool:
-        """Whether the dependency needs the network; RenderFailed if it must not be had from where it says."""
+    def _check_dependency(self, chart: str, dependency: Mapping[str, Any]) -> str:
+        """The repository that has to be asked, if any; RenderFailed if the dependency must not be had from there."""
         name, repository = str(dependency.get("name")), str(dependency.get("repository") or "")
         where = f"{chart}/Chart.yaml: dependency {name}"
         if not _NAME.fullmatch(name):
@@ -86,7 +86,7 @@ class Vendoring:
             target = posixpath.normpath(posixpath.join(chart, repository.removeprefix("file://")))
             if not check_path(target) and (self.root / target / "Chart.yaml").is_file():
                 self.vendor(target)
-                return False
+                return ""
             raise RenderFailed(f"{where}: there is no chart at {repository}", hint="check the path, and `include`")
         if not is_allowed(repository, self.settings):
             raise RenderFailed(
@@ -95,29 +95,32 @@ class Vendoring:
             )
         if not (self.root / chart / "Chart.lock").is_file():
             raise RenderFailed(f"{where} is not pinned", hint="run `helm dependency update` and commit Chart.lock")
-        return True
+        return repository
 
-    def _build(self, chart: str, *, network: bool) -> None:
+    def _build(self, chart: str, repositories: Sequence[str]) -> None:
         folder = self.root / chart
         before, had_lock = set(folder.glob("charts/*.tgz")), (folder / "Chart.lock").exists()
-        result = run_tool(
-            [tool_path("helm"), "dependency", "build", f"./{chart}"],
-            cwd=self.root,
-            env=isolated_environment(self.private, network=network),
-            timeout=self.settings.render_timeout,
-        )
-        if result.returncode:
-            raise RenderFailed(
-                f"{chart}: helm dependency build failed",
-                details=result.stderr.splitlines(),
-                hint="" if had_lock else "run `helm dependency update` and commit Chart.lock",
-            )
+        env = isolated_environment(self.private, network=bool(repositories))
+        for number, repository in enumerate(repositories):
+            if not repository.startswith("oci://"):  # those have no index that Helm would want to know of before
+                self._helm(chart, env, "repo", "add", f"repository-{number}", repository)
+        self._helm(chart, env, "dependency", "build", f"./{chart}")
         if not had_lock:
             (folder / "Chart.lock").unlink(missing_ok=True)  # it would hold the time of day
         after = set(folder.glob("charts/*.tgz"))
         self.removed |= {path.relative_to(self.root).as_posix() for path in before - after}
         for archive in sorted(after - before):
             self._unpack(chart, archive)
+
+    def _helm(self, chart: str, env: Mapping[str, str], *arguments: str) -> None:
+        command = [tool_path("helm"), *arguments]
+        result = run_tool(command, cwd=self.root, env=env, timeout=self.settings.render_timeout)
+        if result.returncode:
+            raise RenderFailed(
+                f"{chart}: helm {' '.join(arguments[:2])} failed",
+                details=result.stderr.splitlines(),
+                hint="run `helm dependency update`, and commit Chart.lock",
+            )
 
     def _unpack(self, chart: str, archive: Path) -> None:
         """Turn an archive into files, unless the branch has that chart as files already: then those count."""
