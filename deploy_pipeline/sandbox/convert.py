@@ -17,7 +17,7 @@ from typing import Any
 
 from deploy_pipeline.sandbox import defaults, quantity
 from deploy_pipeline.sandbox.errors import Json, bad_request
-from deploy_pipeline.sandbox.schema import Node
+from deploy_pipeline.sandbox.schema import GoField, Node
 
 GO_SCALARS = {
     "string": "string",
@@ -25,6 +25,15 @@ GO_SCALARS = {
     "number": "float64",
     "time": "v1.Time",
     "micro-time": "v1.MicroTime",
+}
+EMPTY_SCALARS = {"s": "", "i": 0, "f": 0, "b": False}
+EMPTY_VALUES = {
+    "Time": None,
+    "MicroTime": None,
+    "Quantity": "0",
+    "IntOrString": 0,
+    "FieldsV1": None,
+    "RawExtension": None,
 }
 
 
@@ -34,6 +43,7 @@ class Conversion:
 
     kind: str
     version: str
+    defaulting: bool = True
     unknown: list[str] = field(default_factory=list)
 
     def refuse(self, why: str) -> Exception:
@@ -74,19 +84,25 @@ class Conversion:
                     self.unknown.append(f'unknown field "{where}"')
             elif item is not None:
                 new = self.convert(item, child, where, node.name)
-                empty = new in ({}, []) and child.shape in ("map", "list")
-                required = key in node.required
-                if not empty and not defaults.omitted(key, new, node.name, required=required):
+                if not vanishes(new, child, node.go_fields.get(key)):
                     result[key] = new
-        for key in struct_fields(node):
-            if key not in result:
-                result[key] = self.convert({}, node.fields[key], key, node.name)
-        if node.name.endswith("Status"):
-            for key in node.required:
-                if node.fields[key].scalar == "integer":
-                    result.setdefault(key, 0)
-        defaults.fill(result, node.name)
+        self._complete(result, node)
+        if self.defaulting:
+            defaults.fill(result, node.name)
         return result
+
+    def _complete(self, result: Json, node: Node) -> None:
+        """Add what Go writes even if it is empty."""
+        for key, known in node.go_fields.items():
+            if known.omit or key in result or key not in node.fields:
+                continue
+            target = known.target.rpartition(".")[2]
+            if known.kind == "S" and target not in EMPTY_VALUES:
+                result[key] = self.convert({}, node.fields[key], key, node.name)
+            else:
+                result[key] = EMPTY_VALUES.get(target, EMPTY_SCALARS.get(known.kind))
+        for key in defaults.STRUCTS_OF_UNKNOWN_LAYOUT.get(node.name, ()):
+            result.setdefault(key, {})
 
     def _custom(self, value: Json, node: Node, path: str) -> Json:
         result: Json = {}
@@ -166,18 +182,16 @@ def go_type(node: Node) -> str:
     return GO_SCALARS.get(node.scalar, str(node.raw.get("format", "int64")))
 
 
-def struct_fields(node: Node) -> tuple[str, ...]:
-    """The fields that are always written, because they are structs and no pointers."""
-    if "x-kubernetes-group-version-kind" in node.raw:
-        known = (key for key in ("metadata", "spec", "status") if key in node.fields)
-        return tuple(key for key in known if node.fields[key].shape == "struct")
-    return defaults.EMPTY_STRUCTS.get(node.name, ())
+def vanishes(value: Any, node: Node, field: GoField | None) -> bool:
+    """Whether an empty value gets lost, because Go cannot tell it from none."""
+    if field is None:
+        return value in ({}, []) and node.shape in ("map", "list")
+    if field.kind in "lmy":
+        return value in ({}, [], "")
+    return field.omit and field.kind in "sibf" and value in ("", 0, False)
 
 
 def empty_object(node: Node) -> Json:
     """What a freshly made Go object looks like: the state before a create, for field ownership."""
-    result: Json = {key: empty_object(node.fields[key]) for key in struct_fields(node)}
-    for key in node.required:
-        if not node.custom and key in node.fields and node.fields[key].shape == "list":
-            result[key] = None
-    return result
+    found: Json = {} if node.custom else Conversion("", "", defaulting=False).convert({}, node)
+    return found

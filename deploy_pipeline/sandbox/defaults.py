@@ -2,7 +2,7 @@
 
 Upstream these rules are Go code (`pkg/apis/*/v1/defaults.go`), published only as prose, so they are
 data here: `VALUES` by the Go type that has the fields, `COMPUTED` where a default depends on its
-neighbours, `EMPTY_STRUCTS` for structs that Go always writes because they are no pointers.
+neighbours.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import copy
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from deploy_pipeline.sandbox.errors import Json
 
@@ -23,7 +22,6 @@ WEBHOOK: Json = {
     "objectSelector": {},
 }
 VALUES: Mapping[str, Json] = {
-    "ClusterRole": {"rules": None},  # written as null
     "ConfigMapVolumeSource": {"defaultMode": 420},
     "Container": {"terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"},
     "ContainerPort": {"protocol": "TCP"},
@@ -51,7 +49,6 @@ VALUES: Mapping[str, Json] = {
     "GRPCAction": {"service": ""},
     "HTTPGetAction": {"path": "/", "scheme": "HTTP"},
     "HorizontalPodAutoscalerSpec": {"minReplicas": 1},
-    "HorizontalPodAutoscalerStatus": {"currentMetrics": None},
     "HostPathVolumeSource": {"type": ""},
     "MutatingWebhook": {**WEBHOOK, "reinvocationPolicy": "Never"},
     "NetworkPolicyPort": {"protocol": "TCP"},
@@ -60,13 +57,6 @@ VALUES: Mapping[str, Json] = {
     "PersistentVolumeClaimStatus": {"phase": "Pending"},
     "PersistentVolumeSpec": {"persistentVolumeReclaimPolicy": "Retain", "volumeMode": "Filesystem"},
     "PersistentVolumeStatus": {"phase": "Pending"},
-    "PodCondition": {"lastProbeTime": None},  # written as null
-    "PodDisruptionBudgetStatus": {
-        "disruptionsAllowed": 0,
-        "currentHealthy": 0,
-        "desiredHealthy": 0,
-        "expectedPods": 0,
-    },
     "PodSpec": {
         "restartPolicy": "Always",
         "terminationGracePeriodSeconds": 30,
@@ -80,7 +70,6 @@ VALUES: Mapping[str, Json] = {
     "ReplicaSetSpec": {"replicas": 1},
     "ReplicationControllerSpec": {"replicas": 1},
     "ResourceFieldSelector": {"divisor": "0"},
-    "Role": {"rules": None},
     "RoleRef": {"apiGroup": RBAC},
     "RuleWithOperations": {"scope": "*"},
     "Secret": {"type": "Opaque"},
@@ -94,43 +83,16 @@ VALUES: Mapping[str, Json] = {
         "revisionHistoryLimit": 10,
         "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
     },
-    "StatefulSetStatus": {"availableReplicas": 0},
     "StatefulSetUpdateStrategy": {"type": "RollingUpdate"},
     "StorageClass": {"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"},
     "ValidatingWebhook": WEBHOOK,
 }
-EMPTY_STRUCTS: Mapping[str, tuple[str, ...]] = {
-    "Container": ("resources",),
-    "CronJobSpec": ("jobTemplate",),
+# kubectl, out of which the Go structs are read, does not have those of the API extensions server.
+STRUCTS_OF_UNKNOWN_LAYOUT: Mapping[str, tuple[str, ...]] = {
+    "APIService": ("metadata", "spec", "status"),
+    "CustomResourceDefinition": ("metadata", "spec", "status"),
     "CustomResourceDefinitionSpec": ("names",),
-    "DaemonSetSpec": ("template", "updateStrategy"),
-    "DeploymentSpec": ("template", "strategy"),
-    "EphemeralContainer": ("resources",),
-    "HTTPIngressPath": ("backend",),
-    "HorizontalPodAutoscalerSpec": ("scaleTargetRef",),
-    "IngressStatus": ("loadBalancer",),
-    "JobSpec": ("template",),
-    "JobTemplateSpec": ("metadata", "spec"),
-    "NetworkPolicySpec": ("podSelector",),
-    "PersistentVolumeClaimSpec": ("resources",),
-    "PodTemplateSpec": ("metadata", "spec"),
-    "ReplicaSetSpec": ("template",),
-    "ServiceStatus": ("loadBalancer",),
-    "StatefulSetSpec": ("template", "updateStrategy"),
 }
-# Fields that Go omits when they are zero, although their schema says nothing about that: numbers and
-# booleans which are no pointers.
-OMITTED_IF_ZERO = frozenset(
-    "minReadySeconds paused stdin stdinOnce tty hostNetwork hostPID hostIPC initialDelaySeconds nodePort "
-    "hostPort readOnly publishNotReadyAddresses healthCheckNodePort globalDefault observedGeneration "
-    "generation updatedReplicas readyReplicas availableReplicas unavailableReplicas "
-    "fullyLabeledReplicas currentReplicas active succeeded failed".split()
-)
-OMITTED_REPLICAS = ("DeploymentStatus", "ScaleSpec")
-KEPT_IF_EMPTY = frozenset(  # strings behind a pointer: an empty one differs from none
-    "storageClassName ingressClassName volumeAttributesClassName appProtocol externalTrafficPolicy "
-    "service type holderIdentity priorityClassName divisor name".split()
-)
 
 
 def _container(value: Json) -> None:
@@ -167,14 +129,14 @@ def _pod_spec(value: Json) -> None:
     if account:  # the old and the new name of one field
         value["serviceAccountName"] = value["serviceAccount"] = account
     if value.get("hostNetwork"):
-        for container in value.get("containers", ()):
+        for container in value.get("containers") or ():
             for port in container.get("ports", ()):
                 port.setdefault("hostPort", port.get("containerPort"))
 
 
 def _pod(value: Json) -> None:
     value["spec"].setdefault("enableServiceLinks", True)
-    for container in value["spec"].get("containers", ()):
+    for container in value["spec"].get("containers") or ():
         limits = container["resources"].get("limits")
         if limits:
             requests = container["resources"].get("requests", {})
@@ -260,16 +222,7 @@ COMPUTED: Mapping[str, Callable[[Json], None]] = {
 def fill(value: Json, type_name: str) -> None:
     """Fill in the defaults of one struct, whose own parts are complete already."""
     for key, default in VALUES.get(type_name, {}).items():
-        if key not in value:
+        if value.get(key) in (None, ""):
             value[key] = copy.deepcopy(default) if isinstance(default, (dict, list)) else default
     if type_name in COMPUTED:
         COMPUTED[type_name](value)
-
-
-def omitted(key: str, value: Any, type_name: str, *, required: bool) -> bool:
-    """Whether Go leaves this zero value out."""
-    if value == "":
-        return key not in KEPT_IF_EMPTY
-    if value in (0, False) and not required and not isinstance(value, float):
-        return key in OMITTED_IF_ZERO or (key == "replicas" and type_name in OMITTED_REPLICAS)
-    return False

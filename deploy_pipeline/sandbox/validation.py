@@ -134,13 +134,13 @@ def port_causes(value: Any, path: str) -> Causes:
 
 def not_negative(spec: Json, key: str, path: str = "spec") -> Causes:
     """A count below zero."""
-    if spec.get(key, 0) < 0:
+    if (spec.get(key) or 0) < 0:
         yield invalid_value(f"{path}.{key}", spec[key], "must be greater than or equal to 0")
 
 
 def one_of(value: Json, key: str, path: str, allowed: tuple[str, ...]) -> Causes:
     """A value outside its enumeration."""
-    if key in value and value[key] not in allowed:
+    if value.get(key) is not None and value[key] not in allowed:
         yield unsupported(f"{path}.{key}", value[key], allowed)
 
 
@@ -154,9 +154,9 @@ def container_causes(container: Json, path: str, volumes: set[str]) -> Causes:
     if not container.get("image"):
         yield required(f"{path}.image")
     for index, port in enumerate(container.get("ports", ())):
-        if "containerPort" not in port:
+        if not port.get("containerPort"):
             yield required(f"{path}.ports[{index}].containerPort")
-        yield from port_causes(port.get("containerPort"), f"{path}.ports[{index}].containerPort")
+        yield from port_causes(port.get("containerPort") or None, f"{path}.ports[{index}].containerPort")
         yield from one_of(port, "protocol", f"{path}.ports[{index}]", ("SCTP", "TCP", "UDP"))
     for index, variable in enumerate(container.get("env", ())):
         yield from env_causes(variable, f"{path}.env[{index}]")
@@ -215,7 +215,7 @@ def pod_spec_causes(spec: Json, path: str) -> Causes:
         yield required(f"{path}.containers")
     seen: set[str] = set()
     for kind in ("initContainers", "containers"):
-        for index, container in enumerate(spec.get(kind, ())):
+        for index, container in enumerate(spec.get(kind) or ()):
             where = f"{path}.{kind}[{index}]"
             yield from container_causes(container, where, volumes)
             if container.get("name") in seen:
@@ -339,7 +339,7 @@ def ingress_causes(value: Json) -> Causes:
             yield invalid_value(f"{where}.host", host, SUBDOMAIN_TEXT)
         for j, entry in enumerate(rule.get("http", {}).get("paths", ())):
             path = f"{where}.http.paths[{j}]"
-            if "pathType" not in entry:
+            if entry.get("pathType") is None:
                 yield required(f"{path}.pathType", "pathType must be specified")
             yield from one_of(entry, "pathType", path, ("Exact", "ImplementationSpecific", "Prefix"))
             if entry.get("pathType") in ("Exact", "Prefix") and entry.get("path", "")[:1] != "/":
@@ -429,7 +429,7 @@ def definition_causes(value: Json) -> Causes:
     for key in ("plural", "kind"):
         if not names.get(key):
             yield required(f"spec.names.{key}")
-    versions = spec.get("versions", ())
+    versions = spec.get("versions") or ()
     if sum(bool(version.get("storage")) for version in versions) != 1:
         text = "must have exactly one version marked as storage version"
         yield invalid_value("spec.versions", [v.get("name") for v in versions], text)

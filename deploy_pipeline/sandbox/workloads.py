@@ -9,26 +9,20 @@ kstatus (Helm's `--wait`) read.
 from __future__ import annotations
 
 import datetime
-import json
 import zlib
 from typing import Any
 
 from deploy_pipeline.sandbox.controllers import Cluster, Reconciler
 from deploy_pipeline.sandbox.errors import Json
 from deploy_pipeline.sandbox.garbage import condition, definition, namespace, volume
-from deploy_pipeline.sandbox.writes import LETTERS, now
+from deploy_pipeline.sandbox.pod_hash import template_hash
+from deploy_pipeline.sandbox.writes import now
 
 NODE = "sandbox"
 BROKEN = "broken"
 REVISION = "deployment.kubernetes.io/revision"
 HASH, SET_HASH = "pod-template-hash", "controller-revision-hash"
 PODS, REPLICA_SETS = "pods", "replicasets.apps"
-
-
-def template_hash(template: Json) -> str:
-    """A short stable name for a pod template."""
-    number = str(zlib.crc32(json.dumps(template, sort_keys=True).encode()))
-    return "".join(LETTERS[ord(digit) % len(LETTERS)] for digit in number)
 
 
 def is_ready(pod: Json) -> bool:
@@ -214,7 +208,7 @@ def deployment(cluster: Cluster, value: Json) -> float | None:
 
 def _new_set(cluster: Cluster, value: Json, revision: int) -> Json:
     spec, template = value["spec"], value["spec"]["template"]
-    short = template_hash(template)
+    short = template_hash(template, cluster.kinds.definitions)
     labels = {**template["metadata"].get("labels", {}), HASH: short}
     selector = spec["selector"]
     matching = {**selector, "matchLabels": {**selector.get("matchLabels", {}), HASH: short}}
@@ -347,7 +341,7 @@ def _progress(value: Json, counts: Json, newest: Json | None, before: Json | Non
 def stateful_set(cluster: Cluster, value: Json) -> float | None:
     """Pods with names, one after the other."""
     spec, name = value["spec"], value["metadata"]["name"]
-    update = f"{name}-{template_hash(spec['template'])}"
+    update = f"{name}-{template_hash(spec['template'], cluster.kinds.definitions)}"
     pods = {p["metadata"]["name"]: p for p in cluster.owned(value, PODS)}
     names = [f"{name}-{index}" for index in range(spec["replicas"])]
     for surplus in pods.keys() - set(names):
@@ -412,7 +406,7 @@ def _claims(cluster: Cluster, value: Json, index: int) -> None:
 
 def daemon_set(cluster: Cluster, value: Json) -> float | None:
     """One pod, for there is one node."""
-    update = template_hash(value["spec"]["template"])
+    update = template_hash(value["spec"]["template"], cluster.kinds.definitions)
     pods = cluster.owned(value, PODS)
     rolling = value["spec"]["updateStrategy"]["type"] == "RollingUpdate"
     for outdated in [p for p in pods if p["metadata"]["labels"].get(SET_HASH) != update and rolling]:

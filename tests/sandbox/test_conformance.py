@@ -18,12 +18,7 @@ from tests.sandbox.conftest import tool
 HERE = Path(__file__).with_name("conformance")
 RECORDINGS = sorted((HERE / "recordings").glob("*.json"))
 # Exchanges that differ, with the reason in the README of the sandbox; every other one has to fit.
-DIFFERENT = {
-    "ssa-workload-settled": {
-        "whole object with status",
-        "same apply: same resourceVersion, the revision annotation stays",
-    },
-}
+DIFFERENT: dict[str, set[str]] = {}
 
 
 def load_replay() -> ModuleType:

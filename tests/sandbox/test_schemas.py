@@ -9,6 +9,8 @@ import pytest
 from deploy_pipeline.sandbox import derive_schemas, quantity
 from deploy_pipeline.sandbox.body import read_apply, read_json
 from deploy_pipeline.sandbox.errors import ApiError
+from deploy_pipeline.sandbox.pod_hash import template_hash
+from deploy_pipeline.sandbox.schema import Definitions
 
 
 def test_data_file_is_up_to_date() -> None:
@@ -54,3 +56,25 @@ def test_an_apply_that_is_no_object_is_refused() -> None:
     """A list or a text is no configuration."""
     with pytest.raises(ApiError):
         read_apply(b"- 1\n")
+
+
+def test_pod_template_hash_is_that_of_a_real_controller() -> None:
+    """The name of the ReplicaSet that kube-controller-manager 1.36.2 made for this template."""
+    container = {
+        "name": "app",
+        "image": "registry.example/app:1",
+        "resources": {},
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "File",
+        "imagePullPolicy": "IfNotPresent",
+    }
+    spec = {
+        "containers": [container],
+        "restartPolicy": "Always",
+        "terminationGracePeriodSeconds": 30,
+        "dnsPolicy": "ClusterFirst",
+        "securityContext": {},
+        "schedulerName": "default-scheduler",
+    }
+    template = {"metadata": {"labels": {"app": "d"}}, "spec": spec}
+    assert template_hash(template, Definitions.load()) == "5bb5b9cb87"
