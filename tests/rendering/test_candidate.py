@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy_pipeline.cluster import objects
 from deploy_pipeline.errors import ChannelFaults, RaceLost, RefusedError, SecretFault, UnsafeTree
-from deploy_pipeline.rendering import read_rendered
+from deploy_pipeline.rendering import apps, read_rendered
 from deploy_pipeline.settings import Settings
 from tests.rendering.conftest import CONFIG_MAP, Deployer, shape
 from tests.support.origin import PROJECT, Origin
@@ -30,13 +31,13 @@ def test_example_becomes_a_candidate(deployer: Deployer, origin: Origin) -> None
     assert result.commit == origin.heads()["candidates/main"]
     assert (result.branch, result.candidate, result.source_commit) == ("main", "candidates/main", source)
     assert result.channels == ("prod", "test")
-    apps = {(channel, app) for channel in ("prod", "test") for app in ("archiver", "web", "metabase")}
-    assert set(result.apps) == apps
-    assert {f"rendered/{channel}/{app}.yaml" for channel, app in apps} <= set(deployer.files())
-    counts = [len(read_rendered(deployer.mirror.tree("candidates/main"), *app)) for app in apps]
+    pairs = {(channel, app) for channel in ("prod", "test") for app in ("archiver", "web", "metabase")}
+    assert set(result.apps) == pairs
+    assert {f"rendered/{channel}/{app}.yaml" for channel, app in pairs} <= set(deployer.files())
+    counts = [len(read_rendered(deployer.mirror.tree("candidates/main"), *pair)) for pair in pairs]
     assert result.objects == sum(counts) > 20
     assert result.warnings == ()
-    assert {line.split(":")[0] for line in deployer.lines} == {f"{channel}/{app}" for channel, app in apps}
+    assert {line.split(":")[0] for line in deployer.lines} == {f"{channel}/{app}" for channel, app in pairs}
     commit = deployer.mirror.commit("candidates/main")
     assert commit.trailers["Source-branch"] == "main"
     assert commit.trailers["Source-commit"] == source
@@ -52,6 +53,11 @@ def test_kustomize_objects_say_whose_they_are(deployer: Deployer) -> None:
         assert manifest["metadata"]["labels"]["deploy-pipeline.io/channel"] == "prod"
         assert manifest["metadata"]["labels"]["deploy-pipeline.io/app"] == "archiver"
         assert "deploy-pipeline.io" not in yaml.safe_dump(manifest.get("spec", {}))
+
+
+def test_labels_are_those_that_releases_look_for() -> None:
+    """Layers that may not import each other agree on them: a release prunes by what rendering wrote."""
+    assert (apps.CHANNEL_LABEL, apps.APP_LABEL) == (objects.CHANNEL_LABEL, objects.APP_LABEL)
 
 
 def test_secret_values_take_no_part(deployer: Deployer) -> None:
@@ -119,13 +125,13 @@ def test_change_makes_a_commit_on_top(small_deployer: Make) -> None:
 
 def test_rendered_belongs_to_the_pipeline(small_deployer: Make) -> None:
     """What a branch puts there is ignored, and what left the channel leaves it."""
-    apps = "- {name: app, driver: kustomize, kustomize_dir: kubernetes/app}\n"
+    releases = "- {name: app, driver: kustomize, kustomize_dir: kubernetes/app}\n"
     deployer = small_deployer(
         {
             "rendered/test/app.yaml": "smuggled",
             "rendered/prod/x.yaml": "smuggled",
             "deploy.yaml": "include: ['**']\n",
-            "channels/other.yaml": "channel: other\nreleases:\n" + apps,
+            "channels/other.yaml": "channel: other\nreleases:\n" + releases,
         }
     )
     deployer.render()
