@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from deploy_pipeline.cli.output import progress
-from deploy_pipeline.errors import FailedError, SettingsError
+from deploy_pipeline.errors import SettingsError
 
 if TYPE_CHECKING:  # these bring Dagster and the Kubernetes client along
     from dagster import DagsterInstance
@@ -182,7 +182,15 @@ class _Runs:
         run = run_job(job, partition=channel, config=config, instance=self.instance, progress=progress)
         progress(f"run {run.run_id} of {job}")
         if run.error:
+            if self._was_interrupted(run.run_id):
+                raise KeyboardInterrupt
             raise run.error
-        if not run.success:
-            raise FailedError(f"run {run.run_id} of {job} failed", hint="its log in Dagster says why")
         return run.value
+
+    def _was_interrupted(self, run_id: str) -> bool:
+        """Whether somebody pressed Ctrl-C: Dagster takes the signal, and fails the run by an exception of its own."""
+        from dagster import DagsterEventType
+
+        failures = self.instance.all_logs(run_id, of_type=DagsterEventType.STEP_FAILURE)
+        errors = (event.get_dagster_event().step_failure_data.error for event in failures)
+        return any(error and error.cls_name == "DagsterExecutionInterruptedError" for error in errors)

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -271,26 +272,73 @@ def test_promotion_of_another_change_set_is_refused(world: World) -> None:
     assert "releases/test" not in world.origin.heads()
 
 
-@pytest.mark.parametrize(("answer", "status", "promoted"), [("n\n", 2, False), ("y\n", 0, True), ("\x03", 130, False)])
+@dataclass
+class Question:
+    """A promotion on a terminal, at the point where it asks."""
+
+    process: subprocess.Popen[bytes]
+    terminal: int
+    shown: str
+
+    @classmethod
+    def of(cls, world: World) -> Question:
+        """Start it, and read what it shows."""
+        terminal, inner = pty.openpty()
+        arguments = ("promote", "--channel", "test", "--local")
+        process = world.command.start(*arguments, stdin=inner, stdout=subprocess.PIPE, stderr=inner)
+        os.close(inner)
+        shown = ""
+        while "Promote main to test?" not in shown:
+            shown += os.read(terminal, 65536).decode()
+        return cls(process, terminal, shown)
+
+    def answer(self, text: str) -> tuple[int, str, str]:
+        """Type an answer; returns status, standard output and what the terminal showed after it."""
+        os.write(self.terminal, text.encode())
+        return self.end()
+
+    def end(self) -> tuple[int, str, str]:
+        """Wait for the end."""
+        stdout = self.process.communicate(timeout=60)[0].decode()
+        after = os.read(self.terminal, 65536).decode()
+        os.close(self.terminal)
+        return self.process.returncode, stdout, after
+
+
+@pytest.mark.parametrize(("answer", "status", "promoted"), [("n\n", 2, False), ("y\n", 0, True)])
 def test_promotion_on_a_terminal_shows_the_change_set_and_asks(
     world: World, answer: str, status: int, promoted: bool
 ) -> None:
-    """The change set is read before the question; only yes promotes, and Ctrl-C just ends."""
-    terminal, inner = pty.openpty()
-    process = world.command.start(
-        "promote", "--channel", "test", "--local", stdin=inner, stdout=subprocess.PIPE, stderr=inner
-    )
-    os.close(inner)
-    seen = ""
-    while "Promote main to test?" not in seen:
-        seen += os.read(terminal, 65536).decode()
-    os.write(terminal, answer.encode())
-    if answer == "\x03":
-        process.send_signal(2)  # the terminal is not the one that controls the process, so nobody else sends it
-    stdout = process.communicate(timeout=60)[0].decode()
-    os.close(terminal)
+    """The change set is read before the question, and only yes promotes."""
+    question = Question.of(world)
+    assert question.shown.index('data.title: "Notes"') < question.shown.index("Promote main to test?")
 
-    assert seen.index('data.title: "Notes"') < seen.index("Promote main to test?")
-    assert process.returncode == status
+    returncode, stdout, _ = question.answer(answer)
+
+    assert returncode == status
     assert ("releases/test" in world.origin.heads()) is promoted
     assert ("releases/test has a new commit" in stdout) is promoted
+
+
+def test_interrupt_instead_of_an_answer_promotes_nothing(world: World) -> None:
+    """Ctrl-C at the question just ends."""
+    question = Question.of(world)
+    question.process.send_signal(signal.SIGINT)
+    returncode, stdout, after = question.end()
+
+    assert (returncode, stdout) == (130, "")
+    assert "Traceback" not in after
+    assert "releases/test" not in world.origin.heads()
+
+
+def test_yes_is_for_the_change_set_that_was_shown(world: World) -> None:
+    """A candidate that moves while somebody reads is not promoted by the answer to the older one."""
+    question = Question.of(world)
+    world.origin.commit("main", CALMER)
+    assert world("render", "main").returncode == 0
+
+    returncode, stdout, after = question.answer("y\n")
+
+    assert (returncode, stdout) == (2, "")
+    assert "would now do sha256:" in after
+    assert "releases/test" not in world.origin.heads()
