@@ -34,7 +34,7 @@ class Cluster:
         self.writer, self.deleter, self.kinds = writer, deleter, kinds
         self.store = writer.store
         self.rollout_seconds = rollout_seconds
-        self._seen: dict[str, float] = {}
+        self._seen: dict[str, dict[str, float]] = {}
 
     def resource(self, key: str) -> Resource:
         """The resource behind a storage key."""
@@ -43,11 +43,11 @@ class Cluster:
     def since(self, value: Json, what: str = "") -> float:
         """Seconds since a reconciler first asked about this object and topic."""
         now = time.monotonic()
-        return now - self._seen.setdefault(value["metadata"]["uid"] + what, now)
+        return now - self._seen.setdefault(value["metadata"]["uid"], {}).setdefault(what, now)
 
     def forget(self, value: Json) -> None:
         """The object is gone."""
-        self._seen = {k: v for k, v in self._seen.items() if not k.startswith(value["metadata"]["uid"])}
+        self._seen.pop(value["metadata"]["uid"], None)
 
     def owned(self, owner: Json, resource: str) -> list[Json]:
         """The objects of a resource that this object controls."""

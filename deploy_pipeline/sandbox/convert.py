@@ -154,7 +154,9 @@ class Conversion:
                 raise self.refuse(f"illegal base64 data at input byte {at}") from None
             return value
         try:
-            moment = datetime.datetime.fromisoformat(value.replace("Z", "+00:00"))
+            # Python 3.10 reads fractions of exactly six digits only.
+            text = re.sub(r"\.(\d+)", lambda match: "." + match[1][:6].ljust(6, "0"), value)
+            moment = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
         except ValueError:
             layout = "2006-01-02T15:04:05Z07:00"
             text = f'parsing time "{value}" as "{layout}": cannot parse "{value}" as "2006"'
