@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -54,6 +55,16 @@ class CommandLine:
         environment = {**os.environ, "PYTHONPATH": str(PROJECT), **self.variables}
         command = [*EXECUTABLE, *arguments]
         return subprocess.Popen(command, env=environment, stdin=stdin, stdout=stdout, stderr=stderr)
+
+
+def read_terminal(terminal: int) -> str:
+    """All that is still written to a pseudo-terminal, until no process has its other side open; closes it."""
+    seen = b""
+    with suppress(OSError):  # how Linux says that the other side is closed
+        while part := os.read(terminal, 65536):
+            seen += part
+    os.close(terminal)
+    return seen.decode()
 
 
 @pytest.fixture

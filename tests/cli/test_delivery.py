@@ -17,7 +17,7 @@ import pytest
 
 from deploy_pipeline.sandbox import SandboxCluster
 from deploy_pipeline.settings import tool_path
-from tests.cli.conftest import CommandLine, Ended
+from tests.cli.conftest import CommandLine, Ended, read_terminal
 from tests.cli.delivery import BROKEN, CALMER, FILES, SECRET, SECRET_VALUE
 from tests.support.origin import Origin
 
@@ -299,9 +299,8 @@ class Question:
 
     def end(self) -> tuple[int, str, str]:
         """Wait for the end."""
+        after = read_terminal(self.terminal)
         stdout = self.process.communicate(timeout=60)[0].decode()
-        after = os.read(self.terminal, 65536).decode()
-        os.close(self.terminal)
         return self.process.returncode, stdout, after
 
 

@@ -9,13 +9,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from deploy_pipeline.cli.app import COMMANDS
-from tests.cli.conftest import CommandLine
+from tests.cli.conftest import CommandLine, read_terminal
 from tests.support.origin import PROJECT
 
 HEAVY = ("dagster", "kubernetes", "pydantic", "git", "yaml", "rich.console")
@@ -208,7 +207,8 @@ def test_colour_is_for_terminals_of_people_who_want_it(
     process = command.start("list", "channels", stdin=inner, stdout=inner, stderr=inner)
     os.close(inner)
 
-    assert ("\x1b[31merror:\x1b[0m" in _read_all(terminal, process)) is coloured
+    assert ("\x1b[31merror:\x1b[0m" in read_terminal(terminal)) is coloured
+    process.wait(timeout=30)
 
 
 def test_locale_without_arrows_ends_nothing(unconfigured: CommandLine, tmp_path: Path) -> None:
@@ -221,20 +221,3 @@ def test_locale_without_arrows_ends_nothing(unconfigured: CommandLine, tmp_path:
 
     assert result.returncode == 0
     assert "channels/gr\\xf6\\xdfe.yaml" in result.stdout
-
-
-def _read_all(terminal: int, process: subprocess.Popen[bytes]) -> str:
-    """All that a process writes to its terminal."""
-    seen = b""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            part = os.read(terminal, 65536)
-        except OSError:  # how Linux says that nobody has the other side open any more
-            break
-        if not part:
-            break
-        seen += part
-    os.close(terminal)
-    process.wait(timeout=30)
-    return seen.decode()
