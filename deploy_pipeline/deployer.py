@@ -49,7 +49,10 @@ class Deployer:
 
         context = self.settings.contexts.get(channel)
         if context not in self._clusters:
-            self._clusters[context] = Cluster(self.settings.kubeconfig, context, self.settings.system_namespace)
+            settings = self.settings
+            self._clusters[context] = Cluster(
+                settings.kubeconfig, context, settings.system_namespace, settings.lock_seconds
+            )
         return self._clusters[context]
 
     def channel_at(self, rev: str, name: str) -> Channel:

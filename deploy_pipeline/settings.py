@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     )
     contexts: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict,
-        description="Kubeconfig context of each channel's cluster: `test=staging,prod=production`; default: the current.",
+        description="Kubeconfig context of each channel's cluster, `test=staging,prod=production`; else the current.",
     )
     system_namespace: str = Field(
         "deploy-pipeline",
@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     app_threads: int = Field(8, ge=1, le=64, description="How many apps of a channel are worked on at once.")
     render_timeout: float = Field(
         120, gt=0, description="Limit for one call of kubectl or helm while rendering, in seconds."
+    )
+    lock_seconds: int = Field(
+        20, ge=3, description="How long the lock of a killed release stays, in seconds; a living one renews it in time."
     )
     lock_wait: float = Field(30, ge=0, description="How long a release waits for the channel's lock, in seconds.")
 

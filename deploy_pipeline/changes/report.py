@@ -89,6 +89,8 @@ def _object_differences(key: tuple[str, str], old: ObjectChange | None, new: Obj
         yield f"{name}: approved to {old.operation.value if old else '?'}, now unchanged"
     elif old is None:
         yield f"{name}: now to {new.operation.value}, which was not approved"
+        if new.operation is Operation.UPDATE:
+            yield from (f"{name}: {f.path}: now {_clip(f.before)} → {_clip(f.after)}" for f in new.fields)
     elif old.operation is not new.operation:
         yield f"{name}: approved to {old.operation.value}, now to {new.operation.value}"
     else:

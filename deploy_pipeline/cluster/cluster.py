@@ -19,10 +19,13 @@ from deploy_pipeline.redaction import Redactor
 class Cluster:
     """A cluster, and where its credentials come from (for tools that make their own connection)."""
 
-    def __init__(self, kubeconfig: Path | None, context: str | None, system_namespace: str) -> None:
+    def __init__(
+        self, kubeconfig: Path | None, context: str | None, system_namespace: str, lock_seconds: int = 20
+    ) -> None:
         self.kubeconfig = kubeconfig
         self.context = context
         self._system_namespace = system_namespace
+        self._lock_seconds = lock_seconds
         self.connection = Connection(kubeconfig, context)
         self.resources = Resources(self.connection)
         self.documents = SystemDocuments(self.connection, system_namespace)
@@ -58,4 +61,4 @@ class Cluster:
 
     def lock(self, channel: str) -> ChannelLock:
         """The lock of a channel."""
-        return ChannelLock(self.connection, self.documents, channel, self._system_namespace)
+        return ChannelLock(self.connection, self.documents, channel, self._lock_seconds)

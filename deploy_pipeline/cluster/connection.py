@@ -40,6 +40,15 @@ class Answer:
         return 200 <= self.status < 300
 
     @property
+    def is_transient(self) -> bool:
+        """Whether the server could not answer now: overloaded or broken.
+
+        A manifest with a field that the schema does not know makes server-side apply answer 500 as well; that one will
+        not pass by itself.
+        """
+        return self.status == 429 or (self.status >= 500 and "failed to create typed" not in self.message)
+
+    @property
     def reason(self) -> str:
         """The server's machine-readable reason, such as ``NotFound`` or ``Invalid``."""
         return str(self.body.get("reason") or self.status)
@@ -95,7 +104,7 @@ class Connection:
             except urllib3.exceptions.HTTPError as error:
                 problem = _plain(error)
             else:
-                if answer.status != 429 and answer.status < 500:
+                if not answer.is_transient:
                     return answer
                 problem = f"HTTP {answer.status} {answer.reason}"
         raise ClusterUnreachable(

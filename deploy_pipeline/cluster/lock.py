@@ -22,8 +22,7 @@ from deploy_pipeline.cluster.connection import Answer, Connection
 from deploy_pipeline.cluster.system import SystemDocuments
 from deploy_pipeline.errors import ChannelLocked, DeployError, RaceLost
 
-_DURATION = 20.0
-_RENEW_EVERY = 5.0
+_RENEWALS = 4  # in the time the lock lives without
 _POLL = 0.5
 _CLOCK_SKEW = 60.0
 
@@ -31,11 +30,12 @@ _CLOCK_SKEW = 60.0
 class ChannelLock:
     """The lock of one channel. ``holder`` is shown to whoever waits for it."""
 
-    def __init__(self, connection: Connection, documents: SystemDocuments, channel: str, namespace: str) -> None:
+    def __init__(self, connection: Connection, documents: SystemDocuments, channel: str, seconds: int) -> None:
         self._connection = connection
         self._documents = documents
         self._channel = channel
-        self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        self._seconds = seconds
+        self._path = f"/apis/coordination.k8s.io/v1/namespaces/{documents.namespace}/leases"
         self._name = f"channel.{channel}"
         self._lost = threading.Event()
         self._seen: tuple[str, float] = ("", 0.0)
@@ -69,7 +69,7 @@ class ChannelLock:
             if time.monotonic() >= deadline:
                 raise ChannelLocked(
                     f"channel {self._channel} is locked by {current}",
-                    hint=f"wait for it to end; the lock of a dead process expires after {_DURATION:.0f} s",
+                    hint=f"wait for it to end; the lock of a dead process expires after {self._seconds} s",
                 )
             time.sleep(_POLL)
 
@@ -93,7 +93,7 @@ class ChannelLock:
         renewed = str(spec.get("renewTime") or "")
         if not renewed:
             return True
-        duration = float(spec.get("leaseDurationSeconds") or _DURATION)
+        duration = float(spec.get("leaseDurationSeconds") or self._seconds)
         if self._seen[0] != renewed:
             self._seen = (renewed, time.monotonic())
         age = _now() - datetime.fromisoformat(renewed.replace("Z", "+00:00"))
@@ -108,11 +108,11 @@ class ChannelLock:
     def _keep(self, holder: str, stop: threading.Event) -> None:
         """Renew until stopped; the lock counts as lost once it could not be renewed for its whole duration."""
         renewed = time.monotonic()
-        while not stop.wait(_RENEW_EVERY):
+        while not stop.wait(self._seconds / _RENEWALS):
             try:
                 ours = self._renew(holder)
             except DeployError:
-                ours = time.monotonic() - renewed < _DURATION - _RENEW_EVERY
+                ours = time.monotonic() - renewed < self._seconds * (1 - 1 / _RENEWALS)
             else:
                 renewed = time.monotonic()
             if not ours:
@@ -138,7 +138,7 @@ class ChannelLock:
 
     def _lease(self, holder: str, version: str | None = None) -> dict[str, Any]:
         metadata = {"name": self._name} | ({"resourceVersion": version} if version else {})
-        spec: dict[str, Any] = {"leaseDurationSeconds": int(_DURATION)}
+        spec: dict[str, Any] = {"leaseDurationSeconds": self._seconds}
         if holder:
             spec |= {"holderIdentity": holder, "renewTime": _now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}

@@ -29,12 +29,12 @@ class SystemDocuments:
 
     def __init__(self, connection: Connection, namespace: str) -> None:
         self._connection = connection
-        self._namespace = namespace
+        self.namespace = namespace
 
     @property
     def base(self) -> str:
         """API path of the system namespace."""
-        return f"/api/v1/namespaces/{self._namespace}"
+        return f"/api/v1/namespaces/{self.namespace}"
 
     def read(self, name: str) -> Any:
         """The document, or None when there is none."""
@@ -62,7 +62,7 @@ class SystemDocuments:
             if written.status != 409:
                 self.checked(written, name)
                 return document
-        raise RaceLost(f"the record {name} in namespace {self._namespace} is being changed by others all the time")
+        raise RaceLost(f"the record {name} in namespace {self.namespace} is being changed by others all the time")
 
     def delete(self, name: str) -> None:
         """Remove a document; gone is fine."""
@@ -74,10 +74,10 @@ class SystemDocuments:
         """Make the system namespace if it is missing."""
         if self._connection.get(self.base).status != 404:
             return
-        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self._namespace, "labels": _LABELS}}
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace, "labels": _LABELS}}
         answer = self._connection.send("POST", "/api/v1/namespaces", None, body)
         if answer.status != 409:
-            self.checked(answer, self._namespace)
+            self.checked(answer, self.namespace)
 
     def mask_key(self) -> bytes:
         """The random key of this cluster's fingerprints, made at first use; the same for every deployer of it."""
@@ -104,10 +104,10 @@ class SystemDocuments:
             return answer
         if answer.status in (401, 403):
             raise RefusedError(
-                f"no right to use {name} in namespace {self._namespace}: {answer.reason}",
+                f"no right to use {name} in namespace {self.namespace}: {answer.reason}",
                 hint="the deployer needs ConfigMaps, Secrets and Leases in its system namespace",
             )
-        raise ClusterUnreachable(f"reading or writing {name} in namespace {self._namespace} failed: {answer.reason}")
+        raise ClusterUnreachable(f"reading or writing {name} in namespace {self.namespace} failed: {answer.reason}")
 
     def _write(self, kind: str, name: str, document: Any, live: Mapping[str, Any] | None) -> Answer:
         metadata: dict[str, Any] = {"name": name, "labels": {**_LABELS, _KIND_LABEL: kind}}
