@@ -1,0 +1,109 @@
+"""The steps of the flow as somebody sees them who only pushes, clicks and looks: each waits until Dagster has done it.
+
+Nothing in here does what the deployer does. What does not come is reported with the words of the run that failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deploy_pipeline.demo.dagster_api import DagsterApi, Run, RunLog
+from deploy_pipeline.demo.world import World
+from deploy_pipeline.errors import FailedError
+
+_OPS = {"promote": "approve", "release_channel": "release", "check_drift": "compare"}
+_LOG_TAIL = 15
+
+
+@dataclass(frozen=True)
+class ChangeSetSeen:
+    """A change set as the asset's page shows it: the digest to approve, the differences, counts by operation."""
+
+    digest: str
+    markdown: str
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The flow of one world."""
+
+    world: World
+
+    @property
+    def _dagster(self) -> DagsterApi:
+        return self.world.dagster
+
+    def candidate(self, branch: str, source: str) -> str:
+        """The candidate that the sensor has made of this commit of a source branch."""
+
+        def made() -> str | None:
+            for run in self._dagster.runs("render_candidate", branch=branch, commit=source):
+                if run.ended:
+                    self.succeeded(run)
+            head = self.world.repository.heads().get(f"candidates/{branch}")
+            return head if head and self.world.repository.trailer(head, "Source-commit") == source else None
+
+        return self.world.waiting.until(f"a candidate of {branch} at {source[:12]}", made)
+
+    def change_set(self, channel: str, branch: str) -> ChangeSetSeen:
+        """The change set that the sensor has computed for the candidate as it is now.
+
+        A candidate is refreshed whenever a release branch moves, so its head may be another one with each look.
+        """
+        candidate = f"candidates/{branch}"
+
+        def computed() -> Run | None:
+            head = self.world.repository.heads().get(candidate, "")
+            runs = self._dagster.runs("diff_promotion", branch=candidate, channel=channel, commit=head)
+            return next((run for run in runs if run.ended), None)
+
+        run = self.succeeded(self.world.waiting.until(f"the change set of {candidate} for {channel}", computed))
+        return _change_set(self._dagster.log(run.id).metadata["change_set",])
+
+    def promote(self, channel: str, branch: str, *, digest: str = "") -> str:
+        """Launch a promotion as the UI does and let it succeed; returns the new head of the release branch."""
+        config = {"candidate": branch, "approved_by": "demo@example.invalid", "expected_digest": digest}
+        return self.succeeded(self.launch("promote", channel, config)).tags["deploy/commit"]
+
+    def released(self, channel: str, commit: str) -> Run:
+        """The run by which the sensor released a commit, once it is over, one way or the other."""
+
+        def over() -> Run | None:
+            runs = self._dagster.runs("release_channel", channel=channel, commit=commit, trigger="sensor")
+            return next((run for run in runs if run.ended), None)
+
+        return self.world.waiting.until(f"a release of {commit[:12]} to {channel}", over)
+
+    def launch(self, job: str, channel: str, config: Mapping[str, Any]) -> Run:
+        """Launch a job for a channel as the UI does; returns the run once it is over."""
+        run_id = self._dagster.launch(job, _OPS[job], channel, config)
+
+        def over() -> Run | None:
+            run = self._dagster.run(run_id)
+            return run if run.ended else None
+
+        return self.world.waiting.until(f"the end of {job} for {channel}", over)
+
+    def log(self, run: Run) -> RunLog:
+        """What a run said."""
+        return self._dagster.log(run.id)
+
+    def succeeded(self, run: Run) -> Run:
+        """The run itself; raises FailedError with what it said if it did not succeed."""
+        if run.status == "SUCCESS":
+            return run
+        log = self.log(run)
+        raise FailedError(
+            f"expected: {run.job} succeeds; it ended with {run.status}",
+            details=[*log.failure.splitlines(), "the last lines of the run:", *log.lines[-_LOG_TAIL:]],
+            hint=f"see {self._dagster.url}/runs/{run.id} while the demo runs",
+        )
+
+
+def _change_set(metadata: Mapping[str, Any]) -> ChangeSetSeen:
+    prefix = "objects: "
+    counts = {label.removeprefix(prefix): number for label, number in metadata.items() if label.startswith(prefix)}
+    return ChangeSetSeen(metadata["digest"], metadata["changes"], counts)

@@ -1,0 +1,124 @@
+"""What a person is told: where to look, what to click, and how to break something.
+
+Every command can be copied as it stands: full paths, no step left out.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy_pipeline.demo.home import Home
+from deploy_pipeline.demo.repository import CHECKOUT
+from deploy_pipeline.demo.story import FEATURE
+from deploy_pipeline.settings import tool_path
+
+_WEB_TEST = "kubernetes/apps/overlays/web-test/kustomization.yaml"
+_TRIAL = "trial"
+_CLICKS = f"""\
+  `{FEATURE}` waits for you. Read its change set for test and copy the digest. Then launch `promote` with the
+  partition test and `candidate: {FEATURE}`, `approved_by: you`, `expected_digest: <digest>`.
+  The release follows by itself, and the apps of test show it."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Something to do, as commands for a shell, and what to expect of it."""
+
+    title: str
+    commands: tuple[str, ...]
+    expect: str
+
+
+def write_environment(home: Home, settings: Mapping[str, str]) -> None:
+    """A file that makes a shell's commands act on the demo when it is sourced."""
+    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in settings.items()]
+    home.environment.write_text("".join(lines))
+
+
+def lessons(home: Home) -> tuple[Lesson, ...]:
+    """What to try, in an order that works."""
+    return (
+        Lesson(
+            "Drift: change prod behind the deployer's back",
+            (_kubectl(home, "prod", "scale deployment/web --namespace=web --replicas=5"),),
+            "Within a minute `check_drift` finds it: see the check `drift` of the asset prod/web. `promote` of `main` "
+            "to prod approves putting it back, and the release does it.",
+        ),
+        Lesson(
+            "A broken image: push it, and promote it to test",
+            (*_push(home, "broken", new=True), _promote(home)),
+            "The release fails after half a minute, says which pod cannot pull what, and names the last good state. "
+            f"The old pod still serves: {_kubectl(home, 'test', 'get pods --namespace=web')}",
+        ),
+        Lesson(
+            "The fix goes the same way",
+            (*_push(home, "1.9.0", new=False), _promote(home)),
+            "The release continues over what the failed one left.",
+        ),
+        Lesson(
+            "Around the approval: push to a release branch",
+            (
+                _git(home, "fetch --quiet origin"),
+                _git(home, "push --quiet --force origin origin/candidates/main:refs/heads/releases/test"),
+            ),
+            "The release refuses: nobody approved this commit. Nothing changes in the cluster.",
+        ),
+    )
+
+
+def guide(home: Home, url: str) -> str:
+    """The page that the demo prints."""
+    places = {
+        "The flow as a graph of assets": "/asset-groups",
+        "Runs": "/runs",
+        "Sensors and schedules": "/automation",
+        "Promote a candidate (choose a partition: the channel)": "/locations/deploy_pipeline/jobs/promote/playground",
+        "Change sets, with the digest to approve": "/assets/change_set",
+    }
+    blocks = [
+        "Look:\n" + "\n".join(f"  {url + path}\n      {what}" for what, path in places.items()),
+        f"Click:\n{_CLICKS}",
+        *(_lesson_text(lesson) for lesson in lessons(home)),
+        f"Everything lies in {home.path}. Ctrl-C ends it.",
+    ]
+    return "\n\n".join(blocks)
+
+
+def _lesson_text(lesson: Lesson) -> str:
+    return "\n".join([f"{lesson.title}:", *(f"  {command}" for command in lesson.commands), f"  → {lesson.expect}"])
+
+
+def _kubectl(home: Home, channel: str, arguments: str) -> str:
+    return f"{_word(tool_path('kubectl'))} --kubeconfig {_word(home.kubeconfig)} --context {channel} {arguments}"
+
+
+def _git(home: Home, arguments: str) -> str:
+    return f"git -C {_word(home.clone)} {arguments}"
+
+
+def _push(home: Home, tag: str, *, new: bool) -> tuple[str, ...]:
+    """Commit another image tag on a branch and push it."""
+    file = _word(home.clone / _WEB_TEST)
+    return (
+        _git(home, f"checkout --quiet {'-B ' + _TRIAL + ' origin/main' if new else _TRIAL}"),
+        f"sed -i.bak 's/newTag: .*/newTag: \"{tag}\"/' {file} && rm {file}.bak",  # GNU's and BSD's sed agree on this
+        _git(home, f"commit --quiet --all --message 'Use the image {tag}'"),
+        _git(home, f"push --quiet origin {_TRIAL}"),
+    )
+
+
+def _promote(home: Home) -> str:
+    """Render and promote by the command line, which does not wait for the sensor."""
+    program = f"{_word(sys.executable)} -m deploy_pipeline.cli"
+    return (
+        f"(cd {_word(CHECKOUT)} && . {_word(home.environment)} && {program} render {_TRIAL} && "
+        f"{program} promote --channel test --rev {_TRIAL} --yes --approved-by you)"
+    )
+
+
+def _word(text: str | Path) -> str:
+    return shlex.quote(str(text))

@@ -1,0 +1,129 @@
+"""Everything a story happens in, started: a cluster for each channel, a repository, Dagster with all its sensors."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy_pipeline.demo.clusters import Clusters, join_kubeconfigs
+from deploy_pipeline.demo.dagster_api import DagsterApi
+from deploy_pipeline.demo.home import Home
+from deploy_pipeline.demo.processes import Processes
+from deploy_pipeline.demo.repository import CHECKOUT, Repository
+from deploy_pipeline.demo.waiting import Waiting
+from deploy_pipeline.errors import FailedError
+
+CHANNELS = ("test", "prod")
+UI_PORT = 3000
+# Dagster looks at its sensors every 5 s. An interval of 5 s would miss every other look by a hair.
+POLL_SECONDS = 2
+
+_HOST = "127.0.0.1"
+_SECRETS = Path(__file__).with_name("secrets")
+# What the caller's shell says of other deployments, clusters and Dagster instances must not reach the demo's.
+_FOREIGN = ("DEPLOY_", "DAGSTER_", "GIT_", "HELM_", "KUBE")
+
+
+@dataclass(frozen=True)
+class World:
+    """What a story acts on and looks at."""
+
+    home: Home
+    repository: Repository
+    clusters: Clusters
+    dagster: DagsterApi
+    waiting: Waiting
+    settings: dict[str, str]
+
+
+@contextmanager
+def running_world(
+    home: Home,
+    stop: threading.Event,
+    *,
+    port: int | None = None,
+    poll_seconds: int = POLL_SECONDS,
+    drift_schedule: str = "*/30 * * * *",
+    rollout_seconds: float = 0.5,
+) -> Iterator[World]:
+    """Start everything, and end all of it with the context, however that is left.
+
+    ``port`` is Dagster's, by default 3000 or else a free one. Raises Stopped when ``stop`` is set meanwhile,
+    FailedError if something does not start or, at the end, if a process could not be ended.
+    """
+    processes = Processes(home.logs)
+    waiting = Waiting(stop, processes)
+    try:
+        repository = Repository.create(home.origin, home.clone)
+        clusters = _start_clusters(home, waiting, rollout_seconds)
+        settings = _settings(home, poll_seconds, drift_schedule)
+        dagster = _start_dagster(home, waiting, settings, port or free_port(UI_PORT))
+        yield World(home, repository, clusters, dagster, waiting, settings)
+    finally:
+        left = processes.stop()
+        if left:
+            raise FailedError(
+                "processes of the demo could not be ended", details=[f"{one.pid} {one.command}" for one in left]
+            )
+
+
+def free_port(wanted: int = 0) -> int:
+    """``wanted`` if nobody listens there, else a port that the system chooses."""
+    for port in (wanted, 0):
+        with closing(socket.socket()) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((_HOST, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise FailedError("there is no free port")
+
+
+def _start_clusters(home: Home, waiting: Waiting, rollout_seconds: float) -> Clusters:
+    own = {channel: home.cluster(channel).with_suffix(".kubeconfig") for channel in CHANNELS}
+    for channel, kubeconfig in own.items():
+        options = ["--state", str(home.cluster(channel)), "--kubeconfig", str(kubeconfig)]
+        _start(
+            waiting, f"cluster-{channel}", ["deploy_pipeline.sandbox", *options, f"--rollout-seconds={rollout_seconds}"]
+        )
+    waiting.until("both clusters listen", lambda: all(path.exists() for path in own.values()), seconds=30)
+    join_kubeconfigs(own, home.kubeconfig)
+    return Clusters(home.kubeconfig)
+
+
+def _settings(home: Home, poll_seconds: int, drift_schedule: str) -> dict[str, str]:
+    """The environment that makes the deployer and Dagster the demo's."""
+    return {
+        "DAGSTER_HOME": str(home.dagster),
+        "DEPLOY_REPOSITORY": home.origin.as_uri(),
+        "DEPLOY_STATE_DIR": str(home.state),
+        "DEPLOY_KUBECONFIG": str(home.kubeconfig),
+        "DEPLOY_CONTEXTS": ",".join(f"{channel}={channel}" for channel in CHANNELS),
+        "DEPLOY_SECRETS_DIR": str(_SECRETS),
+        "DEPLOY_POLL_SECONDS": str(poll_seconds),
+        "DEPLOY_DRIFT_SCHEDULE": drift_schedule,
+    }
+
+
+def _start_dagster(home: Home, waiting: Waiting, settings: dict[str, str], port: int) -> DagsterApi:
+    """Web server, daemon and code server, as one command starts them for a person."""
+    home.dagster.mkdir()
+    shutil.copy(CHECKOUT / "dagster.yaml", home.dagster)
+    options = ["--workspace", str(CHECKOUT / "workspace.yaml"), "--host", _HOST, "--port", str(port)]
+    _start(waiting, "dagster", ["dagster", "dev", *options], settings)
+    api = DagsterApi(f"http://{_HOST}:{port}")
+    waiting.until("Dagster has loaded the code location", api.is_ready, seconds=180)
+    return api
+
+
+def _start(waiting: Waiting, name: str, module: Sequence[str], settings: dict[str, str] | None = None) -> None:
+    own = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    waiting.processes.start(name, [sys.executable, "-m", *module], env=own | (settings or {}), cwd=CHECKOUT)
