@@ -11,4 +11,6 @@ It holds no logic of deploying. An op calls one function of the core and tells D
     events, metadata     the core's results as Dagster shows them
     catalog              the channels known when the code location is loaded
     launch               the same jobs, run by the command line
+
+Modules with functions that Dagster decorates do not defer their annotations: Dagster reads them as types.
 """

@@ -77,8 +77,8 @@ class Stage:
             self.context.log_event(cast(dg.AssetMaterialization, event))
 
     def tag(self, **values: str) -> None:
-        """Tag the run with what is known only now; ``branch`` and ``commit`` are short for their tags."""
-        full = {f"deploy/{name}": value for name, value in values.items()}
+        """Tag the run with what is known only now: its ``branch``, its ``commit``; empty ones are left out."""
+        full = {f"deploy/{name}": value for name, value in values.items() if value}
         self.context.instance.add_run_tags(self.context.run_id, full)
 
     def know_channels(self, *names: str) -> None:
