@@ -71,7 +71,7 @@ class Server:
                     keep = self._respond(connection, request)
                     if not keep or request.headers.get("connection", "").lower() == "close":
                         return
-        except OSError:  # the client went away
+        except (OSError, ValueError):  # the client went away, or does not speak HTTP
             return
         finally:
             with self._lock:

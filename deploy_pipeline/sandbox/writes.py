@@ -6,6 +6,7 @@ takes the same path and stops before the last step.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import random
 import uuid
@@ -337,7 +338,7 @@ class Writer:
         before = ownership.without_managed_fields(live)
         if not managers:  # written before anybody kept track
             unknown = ManagerId("before-first-apply", "Update", "", write.version)
-            managers = ownership.update({}, before, {}, self._write_as(write, unknown))
+            managers = ownership.update({}, before, {}, dataclasses.replace(write, manager=unknown))
         try:
             merged, managers = ownership.apply(before, config, managers, write, force=options.force)
         except ownership.ConflictError as error:
@@ -350,10 +351,6 @@ class Writer:
         if write.manager.name == ownership.KUBECTL and ownership.last_applied(before):
             merged = ownership.with_last_applied(merged, config)
         return {**merged, "metadata": dict(merged["metadata"])}, managers
-
-    @staticmethod
-    def _write_as(write: Write, manager: ManagerId) -> Write:
-        return Write(manager, write.version, write.time, write.node, write.mine)
 
     def _check_config(self, target: Target, config: Json) -> None:
         resource = target.resource
