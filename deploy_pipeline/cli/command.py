@@ -17,7 +17,6 @@ from deploy_pipeline.errors import DeployError
 
 CHANGES = 1
 FAILED = 2
-INTERRUPTED = 130
 _BROKEN_PIPE = 141  # what a shell says of a program that SIGPIPE ended
 
 
@@ -30,8 +29,6 @@ class Command(TyperCommand):
             return super().invoke(ctx)
         except typer.Exit:
             raise
-        except typer.Abort:  # Ctrl-C or the end of input instead of an answer
-            raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             # What is left in the buffer would be complained about when Python exits.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

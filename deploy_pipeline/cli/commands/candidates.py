@@ -119,7 +119,9 @@ def _confirmed(change_set: ChangeSet, candidate: str) -> str:
     from deploy_pipeline.changes import text
 
     progress(f"\n{text(change_set, colour=has_colour(sys.stderr))}\n")
-    if not typer.confirm(f"Promote {candidate} to {change_set.channel}?", err=True):
+    # Not typer.confirm: it writes a blank to standard output, which is the result's alone.
+    print(f"Promote {candidate} to {change_set.channel}? [y/N]: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise RefusedError("nothing was promoted")
     return change_set.digest
 
