@@ -12,7 +12,7 @@ from benchmarks.figures import Figure
 from deploy_pipeline.demo.flow import Flow
 from deploy_pipeline.demo.home import Home
 from deploy_pipeline.demo.processes import Member
-from deploy_pipeline.demo.world import World, running_world
+from deploy_pipeline.demo.world import CHANNELS, World, running_world
 
 # Dagster looks at its sensors every 5 s, however small their interval.
 _INTERVAL = 5
@@ -34,11 +34,12 @@ def measure(home: Home, stop: threading.Event, *, pushes: int) -> Iterator[Figur
 
 def _releases(flow: Flow) -> Iterator[Figure]:
     """The same release twice: into an empty cluster, and where nothing is left to do."""
-    for channel in ("test", "prod"):
-        run = flow.succeeded(flow.released(channel, flow.promote(channel, "main")))
+    for channel in CHANNELS:
+        (commit,) = flow.promote(channel, branch="main")
+        run = flow.succeeded(flow.released(channel, commit))
         yield Figure(f"release of {channel}, everything new: in the run", run.seconds)
-    for channel in ("test", "prod"):
-        run = flow.succeeded(flow.launch("release_channel", channel, {}))
+    for channel in CHANNELS:
+        run = flow.launch("release_channel", channel)
         yield Figure(f"release of {channel}, nothing to do: in the run", run.seconds, target=1)
 
 

@@ -48,6 +48,11 @@ class Flow:
 
         return self.world.waiting.until(f"a candidate of {branch} at {source[:12]}", made)
 
+    def gone(self, branch: str) -> None:
+        """The candidate of a deleted branch is deleted, too."""
+        candidate = f"candidates/{branch}"
+        self.world.waiting.until(f"{candidate} goes", lambda: candidate not in self.world.repository.heads())
+
     def change_set(self, channel: str, branch: str) -> ChangeSetSeen:
         """The change set that the sensor has computed for the candidate as it is now.
 
@@ -63,10 +68,11 @@ class Flow:
         run = self.succeeded(self.world.waiting.until(f"the change set of {candidate} for {channel}", computed))
         return _change_set(self._dagster.log(run.id).metadata["change_set",])
 
-    def promote(self, channel: str, branch: str, *, digest: str = "") -> str:
-        """Launch a promotion as the UI does and let it succeed; returns the new head of the release branch."""
+    def promote(self, *channels: str, branch: str, digest: str = "") -> list[str]:
+        """Launch promotions as the UI does and let them succeed; returns the new head of each release branch."""
         config = {"candidate": branch, "approved_by": "demo@example.invalid", "expected_digest": digest}
-        return self.succeeded(self.launch("promote", channel, config)).tags["deploy/commit"]
+        runs = [self._launch("promote", channel, config) for channel in channels]
+        return [self.succeeded(self._ended(run)).tags["deploy/commit"] for run in runs]
 
     def released(self, channel: str, commit: str) -> Run:
         """The run by which the sensor released a commit, once it is over, one way or the other."""
@@ -77,15 +83,19 @@ class Flow:
 
         return self.world.waiting.until(f"a release of {commit[:12]} to {channel}", over)
 
-    def launch(self, job: str, channel: str, config: Mapping[str, Any]) -> Run:
-        """Launch a job for a channel as the UI does; returns the run once it is over."""
-        run_id = self._dagster.launch(job, _OPS[job], channel, config)
+    def launch(self, job: str, channel: str) -> Run:
+        """Launch a job for a channel as the UI does, with nothing filled in; returns the run once it succeeded."""
+        return self.succeeded(self._ended(self._launch(job, channel, {})))
 
+    def _launch(self, job: str, channel: str, config: Mapping[str, Any]) -> str:
+        return self._dagster.launch(job, _OPS[job], channel, config)
+
+    def _ended(self, run_id: str) -> Run:
         def over() -> Run | None:
             run = self._dagster.run(run_id)
             return run if run.ended else None
 
-        return self.world.waiting.until(f"the end of {job} for {channel}", over)
+        return self.world.waiting.until(f"the end of the run {run_id}", over)
 
     def log(self, run: Run) -> RunLog:
         """What a run said."""

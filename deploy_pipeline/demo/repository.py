@@ -62,10 +62,12 @@ class Repository:
         return self._commit(message)
 
     def merge(self, branch: str, into: str) -> str:
-        """Merge a branch as a forge does, by a merge commit; returns the pushed commit."""
+        """Merge a branch as a forge does, by a merge commit, and delete it; returns the pushed commit."""
         self.git("checkout", "--quiet", into)
         self.git("merge", "--quiet", "--no-ff", "--message", f"Merge {branch}", branch)
-        return self._push()
+        merged = self._push()
+        self.git("push", "--quiet", "origin", "--delete", branch)
+        return merged
 
     def heads(self) -> dict[str, str]:
         """Branches of the remote with the commits they are at."""

@@ -81,8 +81,8 @@ class Story:
 
     def bootstrap(self) -> str:
         """The release branches come into being by promotions, and the empty clusters get everything."""
-        for channel in CHANNELS:
-            self._released[channel] = self._flow.promote(channel, "main")
+        heads = self._flow.promote(*CHANNELS, branch="main")
+        self._released = dict(zip(CHANNELS, heads, strict=True))
         for channel in CHANNELS:
             self._expect_released(channel)
             _expect(f"the Helm release in {channel}", self._metabase(channel), ("deployed", 1))
@@ -107,26 +107,25 @@ class Story:
     def promote_feature(self) -> str:
         """What was reviewed, named by its digest, is what test then runs; prod is left alone."""
         prod = self._versions("prod")
-        self._released["test"] = self._flow.promote("test", FEATURE, digest=self._digest)
-        self._expect_released("test")
+        self._promote("test", FEATURE, digest=self._digest)
         self._expect_headline("test")
         _expect("the Helm release in test", self._metabase("test"), ("deployed", 2))
         _expect("the objects of prod", self._versions("prod"), prod)
         return f"releases/test is at {self._released['test'][:12]}, and so is the cluster"
 
     def promote_main(self) -> str:
-        """The same change goes to prod by way of main."""
+        """The same change goes to prod by way of main; the merged branch leaves nothing behind."""
         merged = self._world.repository.merge(FEATURE, "main")
         self._flow.candidate("main", merged)
-        self._released["prod"] = self._flow.promote("prod", "main")
-        self._expect_released("prod")
+        self._promote("prod", "main")
         self._expect_headline("prod")
+        self._flow.gone(FEATURE)
         return f"releases/prod is at {self._released['prod'][:12]}, and so is the cluster"
 
     def make_drift(self) -> str:
         """A change by hand is found, for the app it was made to and for no other."""
         self._clusters.kubectl("prod", "scale", "deployment/web", "--namespace=web", "--replicas=5")
-        run = self._flow.succeeded(self._flow.launch("check_drift", "prod", {}))
+        run = self._flow.launch("check_drift", "prod")
         drifted = [check for check in self._flow.log(run).checks if check.name == "drift" and not check.passed]
         _expect("the apps of prod that drifted", [check.app for check in drifted], ["web"])
         _expect("the replicas of prod, which nobody asked to heal", self._web("prod")["spec"]["replicas"], 5)
@@ -137,29 +136,34 @@ class Story:
         good = self._released["test"]
         pushed = self._world.repository.push(BROKEN, _BREAKING_EDITS, "Try the new build", start="main")
         self._flow.candidate(BROKEN, pushed)
-        failed = self._flow.released("test", self._flow.promote("test", BROKEN))
+        (broken,) = self._flow.promote("test", branch=BROKEN)
+        failed = self._flow.released("test", broken)
         _expect("the release of an image that does not exist", failed.status, "FAILURE")
         reason = self._flow.log(failed).failure
         for words in ("registry.example/feeds/web:broken", "ImagePull", f"the last good state is {good[:12]}"):
             _expect(f"that the reason says {words!r}:\n{reason}\n", words in reason, True)
         _expect("the pods of web that still serve", self._web("test")["status"].get("availableReplicas"), 1)
-        return next(line.strip() for line in reason.splitlines() if "ImagePull" in line)
+        return next(line.strip(" -") for line in reason.splitlines() if "ImagePull" in line)
 
     def repair_test(self) -> str:
         """A fix goes the same way, over what the failed release left."""
         pushed = self._world.repository.push(BROKEN, _FIXING_EDITS, "Use the build that exists")
         self._flow.candidate(BROKEN, pushed)
-        self._released["test"] = self._flow.promote("test", BROKEN)
-        self._expect_released("test")
+        self._promote("test", BROKEN)
         self._expect_web("test", image="registry.example/feeds/web:1.8.1", replicas=1)
         return f"test runs {self._released['test'][:12]}"
 
     def release_again(self) -> str:
         """Releasing what is released touches nothing."""
         before = self._versions("test")
-        run = self._flow.succeeded(self._flow.launch("release_channel", "test", {}))
+        run = self._flow.launch("release_channel", "test")
         _expect("the objects of test", self._versions("test"), before)
         return f"no object was touched; {run.seconds:.1f} s in the run"
+
+    def _promote(self, channel: str, branch: str, *, digest: str = "") -> None:
+        """Promote, and expect that the sensor's release of it succeeds."""
+        (self._released[channel],) = self._flow.promote(channel, branch=branch, digest=digest)
+        self._expect_released(channel)
 
     def _expect_released(self, channel: str) -> None:
         commit = self._released[channel]

@@ -28,7 +28,7 @@ def test_the_edits_of_the_story_fit_the_example(repository: Repository) -> None:
     feature = repository.push(FEATURE, _FEATURE_EDITS, "Feature", start="main")
     assert repository.heads()[FEATURE] == feature
     merged = repository.merge(FEATURE, "main")
-    assert repository.heads()["main"] == merged
+    assert repository.heads() == {"main": merged}
     repository.push(BROKEN, _BREAKING_EDITS, "Break", start="main")
     fixed = repository.push(BROKEN, _FIXING_EDITS, "Fix")
     changed = repository.git("diff", "--name-only", merged, fixed).split()
