@@ -30,6 +30,7 @@ No message ever holds a secret value.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class DeployError(Exception):
@@ -120,7 +121,12 @@ class ApprovalError(RefusedError):
 
 
 class ReleaseFailed(FailedError):
-    """An app did not apply or did not become ready in time; ``details`` has the reason per object."""
+    """An app did not apply or did not become ready in time; ``details`` has the reason per object.
+
+    ``result`` is the ReleaseResult, with how each app fared; None if no app was begun.
+    """
+
+    result: Any = None
 
 
 class ToolStopped(FailedError):

@@ -8,7 +8,7 @@ again: a release that was killed is finished by running it again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from deploy_pipeline.approval import needs_approval, verify
@@ -95,13 +95,16 @@ def release_channel(
         run = _Run(deployer, plan, records, lock, progress, on_app)
         record = run.begin(head, approval, trigger, run_id)
         outcome = run.carry_out(_chosen(plan, apps, drivers), record)
-    return replace(
+    result = replace(
         result,
         tree=plan.change_set.tree,
         change_set=plan.change_set,
         apps=outcome,
         seconds=time.monotonic() - started,
     )
+    if any(app.state == "failed" for app in outcome):
+        raise _failure(result, last)
+    return result
 
 
 def history(deployer: Deployer, channel: str) -> tuple[ReleaseRecord, ...]:
@@ -148,6 +151,22 @@ def _chosen(plan: ChannelPlan, apps: Collection[str], drivers: Collection[str]) 
     )
 
 
+def _reasons(apps: Sequence[AppResult]) -> list[str]:
+    return [f"{app.app}: {reason}" for app in apps for reason in app.reasons]
+
+
+def _failure(result: ReleaseResult, last: ReleaseRecord | None) -> ReleaseFailed:
+    names = ", ".join(app.app for app in result.apps if app.state == "failed")
+    good = f"the last good state is {last.commit[:12]}, released {last.finished}" if last else "nothing ran before"
+    error = ReleaseFailed(
+        f"the release of {result.commit[:12]} to {result.channel} failed: {names}",
+        details=_reasons(result.apps),
+        hint=f"fix it on the source branch and promote again, or run this again to continue; {good}",
+    )
+    error.result = result
+    return error
+
+
 @dataclass(frozen=True)
 class _Run:
     """One release under way, all of it verified."""
@@ -177,7 +196,7 @@ class _Run:
         return record
 
     def carry_out(self, chosen: tuple[AppPlan, ...], record: ReleaseRecord) -> tuple[AppResult, ...]:
-        """Do it, and record how it ended. Raises ReleaseFailed when an app failed."""
+        """Do it, and record how it ended. Apps that failed are among the results."""
         try:
             self._remember(chosen)
             self._lay_foundation(chosen)
@@ -185,11 +204,9 @@ class _Run:
         except DeployError as error:
             self.records.finish(record, ReleaseState.FAILED, self._redacted(error.message))
             raise
-        failed = [result for result in results if result.state == "failed"]
-        if failed:
-            self._fail(failed, record)
-        whole = len(results) == len(self.plan.apps)
-        self.records.finish(record, ReleaseState.RELEASED if whole else ReleaseState.PARTIAL)
+        reasons = _reasons(results)
+        complete = ReleaseState.RELEASED if len(results) == len(self.plan.apps) else ReleaseState.PARTIAL
+        self.records.finish(record, ReleaseState.FAILED if reasons else complete, "; ".join(reasons))
         return results
 
     def _remember(self, chosen: tuple[AppPlan, ...]) -> None:
@@ -250,22 +267,6 @@ class _Run:
     @property
     def _inventories(self) -> Inventories:
         return self.plan.cluster.inventories(self.plan.channel.name)
-
-    def _fail(self, failed: list[AppResult], record: ReleaseRecord) -> None:
-        names = ", ".join(result.app for result in failed)
-        details = [f"{result.app}: {reason}" for result in failed for reason in result.reasons]
-        ended = self.records.finish(record, ReleaseState.FAILED, "; ".join(details))
-        last = self.records.last_released()
-        good = (
-            f"the last good state is {last.commit[:12]}, released {last.finished}"
-            if last
-            else "nothing was released before"
-        )
-        raise ReleaseFailed(
-            f"the release of {ended.commit[:12]} to {self.plan.channel.name} failed: {names}",
-            details=details,
-            hint=f"fix it on the source branch and promote again, or run this again to continue; {good}",
-        )
 
     def _redacted(self, text: str) -> str:
         return self.plan.cluster.redactor.redact(text)

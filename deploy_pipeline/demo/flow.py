@@ -56,14 +56,15 @@ class Flow:
     def change_set(self, channel: str, branch: str) -> ChangeSetSeen:
         """The change set that the sensor has computed for the candidate as it is now.
 
-        A candidate is refreshed whenever a release branch moves, so its head may be another one with each look.
+        A candidate whose release branch moved is another commit with the same tree, and is not compared anew.
         """
         candidate = f"candidates/{branch}"
 
         def computed() -> Run | None:
-            head = self.world.repository.heads().get(candidate, "")
-            runs = self._dagster.runs("diff_promotion", branch=candidate, channel=channel, commit=head)
-            return next((run for run in runs if run.ended), None)
+            now = self.world.repository.tree(candidate)
+            runs = self._dagster.runs("diff_promotion", branch=candidate, channel=channel)
+            found = (run for run in runs if run.ended and self.world.repository.tree(run.tags["deploy/commit"]) == now)
+            return next(found, None)
 
         run = self.succeeded(self.world.waiting.until(f"the change set of {candidate} for {channel}", computed))
         return _change_set(self._dagster.log(run.id).metadata["change_set",])

@@ -74,6 +74,12 @@ class Repository:
         lines = self.git("ls-remote", "--heads", "origin").splitlines()
         return {name.removeprefix("refs/heads/"): sha for sha, _, name in (line.partition("\t") for line in lines)}
 
+    def tree(self, rev: str) -> str:
+        """The tree of a commit or of a branch of the remote."""
+        self.git("fetch", "--quiet", "origin")
+        name = f"refs/remotes/origin/{rev}" if rev in self.heads() else rev
+        return self.git("rev-parse", f"{name}^{{tree}}").strip()
+
     def trailer(self, sha: str, key: str) -> str:
         """A trailer of a commit's message."""
         self.git("fetch", "--quiet", "origin")

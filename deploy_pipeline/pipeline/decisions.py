@@ -46,11 +46,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Decision:
-    """Which subjects to handle now, how many wait for the next tick, and the cursor to store."""
+    """Which subjects to handle now, how many wait for the next tick, and the cursor to store.
+
+    ``before`` has the state in which each of them was last handled, where it ever was.
+    """
 
     changed: Mapping[str, str]
     waiting: int
     cursor: Cursor
+    before: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     mark: str = field(default="", kw_only=True)
 
 
@@ -63,7 +67,8 @@ def decide(cursor: Cursor, states: Mapping[str, str], *, limit: int) -> Decision
     taken = dict(list(changed.items())[:limit])
     kept = {subject: state for subject, state in cursor.seen.items() if subject in states}
     following = cursor.model_copy(update={"seen": kept | taken, "round": cursor.round + bool(taken)})
-    return Decision(taken, len(changed) - len(taken), following, mark=cursor.mark)
+    before = {subject: cursor.seen[subject] for subject in taken if subject in cursor.seen}
+    return Decision(taken, len(changed) - len(taken), following, before=before, mark=cursor.mark)
 
 
 def source_states(heads: Mapping[str, str], patterns: str) -> dict[str, str]:
@@ -98,7 +103,7 @@ def render_requests(decision: Decision) -> list[Request]:
 
 
 def diff_requests(decision: Decision, channels: Mapping[str, Collection[str]]) -> list[Request]:
-    """A change set of each changed candidate for each of its channels."""
+    """A change set of each changed candidate for each of its channels; none for a candidate without any."""
     return [
         Request(
             run_key=f"diff:{channel}:{candidate}:{sha}:{decision.mark}",
@@ -107,7 +112,7 @@ def diff_requests(decision: Decision, channels: Mapping[str, Collection[str]]) -
             partition=channel,
         )
         for candidate, sha in decision.changed.items()
-        for channel in channels[candidate]
+        for channel in channels.get(candidate, ())
     ]
 
 

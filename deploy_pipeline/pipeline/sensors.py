@@ -96,12 +96,27 @@ def branch_sensors(settings: Settings) -> list[dg.SensorDefinition]:
 
 
 def _diff_requests(decision: Decision, heads: Heads, deployer: Deployer) -> list[Request]:
-    """Asks for the channels that the candidate itself names: only these can be promoted to."""
+    """Asks for the channels that the candidate itself names: only these can be promoted to.
+
+    A candidate that was merely given a moved release branch as ancestor asks for nothing: with many branches open, each
+    release would be followed by a diff of every one of them for every channel.
+    """
     deployer.mirror.fetch()
     released = decisions.release_states(heads)
+    new = {
+        name: sha for name, sha in decision.changed.items() if not _is_refresh(deployer, decision.before.get(name), sha)
+    }
     return decisions.diff_requests(
-        decision, {candidate: _channels_of(sha, deployer, released) for candidate, sha in decision.changed.items()}
+        decision, {candidate: _channels_of(sha, deployer, released) for candidate, sha in new.items()}
     )
+
+
+def _is_refresh(deployer: Deployer, before: str | None, now: str) -> bool:
+    """Whether a candidate still has the tree that it had when it was last looked at."""
+    try:
+        return before is not None and deployer.mirror.commit(before).tree == deployer.mirror.commit(now).tree
+    except RefusedError:
+        return False
 
 
 def _channels_of(candidate: str, deployer: Deployer, otherwise: Collection[str]) -> Collection[str]:

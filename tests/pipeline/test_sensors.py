@@ -138,6 +138,18 @@ def test_a_candidate_is_compared_for_the_channels_it_names(candidates: Ticker, r
     assert list(candidates.tick()) == []
 
 
+def test_a_candidate_that_only_got_another_ancestor_is_not_compared_anew(
+    candidates: Ticker, repository: Origin
+) -> None:
+    """With many branches open, each release would be followed by a diff of all of them."""
+    repository.commit("candidates/main", {"rendered/x": "x"})
+    assert len(candidates.tick()) == 2
+    repository.commit("candidates/main", {}, "refresh")
+    assert list(candidates.tick()) == []
+    repository.commit("candidates/main", {"rendered/x": "y"})
+    assert len(candidates.tick()) == 2
+
+
 def test_a_candidate_that_cannot_be_read_stops_no_other(candidates: Ticker, repository: Origin) -> None:
     """It gets runs for the released channels, which fail and say why."""
     repository.commit("releases/test", {"README": "x"})

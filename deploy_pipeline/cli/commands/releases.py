@@ -12,6 +12,7 @@ from deploy_pipeline.cli.actions import actions
 from deploy_pipeline.cli.command import CHANGES
 from deploy_pipeline.cli.output import Output, table
 from deploy_pipeline.cli.selection import open_deployer, select_apps, select_channel
+from deploy_pipeline.errors import ReleaseFailed
 
 if TYPE_CHECKING:
     from deploy_pipeline.release import AppResult, ReleaseResult
@@ -46,7 +47,12 @@ def release(
         deployer.mirror.fetch()
         commit = deployer.mirror.commit(rev).sha
     with actions(deployer, local=local) as do:
-        result = do.release(name, commit, tuple(app or ()), (driver.value,) if driver else ())
+        try:
+            result = do.release(name, commit, tuple(app or ()), (driver.value,) if driver else ())
+        except ReleaseFailed as failure:
+            if failure.result:
+                output.show(failure.result, _released(failure.result))
+            raise
     output.show(result, _released(result))
 
 
