@@ -103,6 +103,22 @@ def released(result: ReleaseResult, change_set: ChangeSet, repository: str) -> d
     )
 
 
+def release_failed(result: ReleaseResult, repository: str) -> dg.AssetObservation:
+    """What a release that failed was to do, and which apps it failed for."""
+    failed = [app.app for app in result.apps if app.state == "failed"]
+    return dg.AssetObservation(
+        RELEASE,
+        description=f"the release of {result.commit[:12]} failed: {', '.join(failed)}",
+        partition=result.channel,
+        metadata={
+            "commit": metadata.commit(repository, result.commit),
+            "last good commit": metadata.commit(repository, result.last_good),
+            "failed": metadata.bullets(f"{app.app}: {reason}" for app in result.apps for reason in app.reasons),
+            **(metadata.change_set(result.change_set) if result.change_set else {}),
+        },
+    )
+
+
 def app_released(channel: str, commit: str, result: AppResult, repository: str) -> Iterator[Event]:
     """One app of a release: materialised unless it failed, and whether it became ready."""
     key = app_key(channel, result.app)

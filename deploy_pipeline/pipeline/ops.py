@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from deploy_pipeline.changes import ChangeSet
-from deploy_pipeline.errors import FailedError
+from deploy_pipeline.errors import FailedError, ReleaseFailed
 from deploy_pipeline.pipeline import events, tags
 from deploy_pipeline.pipeline.config import (
     DiffConfig,
@@ -96,18 +96,23 @@ def release(
         def on_app(result: "AppResult") -> None:
             step.record(*events.app_released(step.channel, commit, result, step.repository))
 
-        result = release_channel(
-            step.deployer,
-            step.channel,
-            commit=commit,
-            apps=config.apps,
-            drivers=config.drivers,
-            trigger=step.trigger.value,
-            run_id=context.run_id,
-            only_if_new=_is_first_run_of_sensor(step),
-            progress=step.progress,
-            on_app=on_app,
-        )
+        try:
+            result = release_channel(
+                step.deployer,
+                step.channel,
+                commit=commit,
+                apps=config.apps,
+                drivers=config.drivers,
+                trigger=step.trigger.value,
+                run_id=context.run_id,
+                only_if_new=_is_first_run_of_sensor(step),
+                progress=step.progress,
+                on_app=on_app,
+            )
+        except ReleaseFailed as failure:
+            if failure.result:
+                step.record(events.release_failed(failure.result, step.repository))
+            raise
         if result.change_set and _is_whole(
             result.change_set, result.apps, narrowed=bool(config.apps or config.drivers)
         ):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy_pipeline.channels import Channel, load_channels, load_deploy_file
-from deploy_pipeline.errors import RaceLost, RefusedError
+from deploy_pipeline.errors import RaceLost, RefusedError, RenderFailed
 from deploy_pipeline.private_files import sweep
 from deploy_pipeline.rendering.apps import RenderedApp, Workplace, render_apps
 from deploy_pipeline.rendering.history import candidate_message, candidate_parents, tool_versions
@@ -119,6 +119,11 @@ class _Render:
         projection = project(tree, deploy_file, self.settings)
         projected = self.mirror.tree(self.mirror.write_tree(projection.files))
         channels = list(load_channels(projected, deploy_file).values())
+        if not channels:
+            raise RenderFailed(
+                f"{self.branch} has no channel files in {deploy_file.channels}/",
+                hint="add one, or leave the branch out with DEPLOY_SOURCE_BRANCHES",
+            )
         names = sorted({name for channel in channels for app in channel.apps for name in app.secret_helm_values})
         shapes = {name: self.secret_shape(name) for name in names}
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from deploy_pipeline.cluster import objects
-from deploy_pipeline.errors import ChannelFaults, RaceLost, RefusedError, SecretFault, UnsafeTree
+from deploy_pipeline.errors import ChannelFaults, RaceLost, RefusedError, RenderFailed, SecretFault, UnsafeTree
 from deploy_pipeline.rendering import apps, read_rendered
 from deploy_pipeline.settings import Settings
 from tests.rendering.conftest import CONFIG_MAP, Deployer, shape
@@ -226,6 +226,16 @@ def test_symlink_attack_is_refused(mode: str, content: str, small_deployer: Make
     with pytest.raises(UnsafeTree, match="must not be written out"):
         deployer.render()
     assert "candidates/main" not in origin.heads()
+
+
+def test_branch_without_channel_files_is_refused(small_deployer: Make) -> None:
+    """Nothing would be deployed from it; the error says how to leave such branches out."""
+    deployer = small_deployer()
+    files = deployer.origin.git("ls-tree", "-r", "--name-only", "main", "channels/").split()
+    deployer.origin.commit("docs", dict.fromkeys(files))
+    with pytest.raises(RenderFailed, match="docs has no channel files in channels/"):
+        deployer.render("docs")
+    assert "candidates/docs" not in deployer.origin.heads()
 
 
 def test_submodule_is_refused(small_deployer: Make) -> None:
