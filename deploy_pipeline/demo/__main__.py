@@ -43,8 +43,7 @@ def main() -> int:
 def show(path: Path, stop: threading.Event, *, port: int | None) -> None:
     """Begin the story, say how it can go on, and stay until somebody stops it."""
     print("starting two clusters, a repository and Dagster …", flush=True)
-    # A drift check every minute, so that somebody who changes a cluster by hand sees it found.
-    with fresh_home(path) as home, running_world(home, stop, port=port, drift_schedule="* * * * *") as world:
+    with fresh_home(path) as home, running_world(home, stop, port=port, drift_schedule="*/5 * * * *") as world:
         write_environment(home, world.settings)
         print(f"Dagster is at {world.dagster.url}; the first runs can be watched there", flush=True)
         tell(Story(world).opening(), home)

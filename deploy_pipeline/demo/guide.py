@@ -44,9 +44,12 @@ def lessons(home: Home) -> tuple[Lesson, ...]:
     return (
         Lesson(
             "Drift: change prod behind the deployer's back",
-            (_kubectl(home, "prod", "scale deployment/web --namespace=web --replicas=5"),),
-            "Within a minute `check_drift` finds it: see the check `drift` of the asset prod/web. `promote` of `main` "
-            "to prod approves putting it back, and the release does it.",
+            (
+                _kubectl(home, "prod", "scale deployment/web --namespace=web --replicas=5"),
+                _deployer(home, "drift --channel prod"),
+            ),
+            "The schedule finds it, too, every five minutes: see the check `drift` of the asset prod/web. Promoting "
+            "`main` to prod approves putting it back, and the release does it.",
         ),
         Lesson(
             "A broken image: push it, and promote it to test",
@@ -113,11 +116,14 @@ def _push(home: Home, tag: str, *, new: bool) -> tuple[str, ...]:
 
 def _promote(home: Home) -> str:
     """Render and promote by the command line, which does not wait for the sensor."""
+    return _deployer(home, f"render {_TRIAL}", f"promote --channel test --rev {_TRIAL} --yes --approved-by you")
+
+
+def _deployer(home: Home, *commands: str) -> str:
+    """The deployer's own command line with the demo's settings, in a subshell that keeps them."""
     program = f"{_word(sys.executable)} -m deploy_pipeline.cli"
-    return (
-        f"(cd {_word(CHECKOUT)} && . {_word(home.environment)} && {program} render {_TRIAL} && "
-        f"{program} promote --channel test --rev {_TRIAL} --yes --approved-by you)"
-    )
+    steps = [f"cd {_word(CHECKOUT)}", f". {_word(home.environment)}", *(f"{program} {one}" for one in commands)]
+    return f"({' && '.join(steps)})"
 
 
 def _word(text: str | Path) -> str:

@@ -74,7 +74,7 @@ def test_the_kubectl_commands_make_drift_in_prod(home: Home, tmp_path: Path) -> 
     with SandboxCluster(tmp_path / "cluster", rollout_seconds=0.05) as cluster:
         cluster.write_kubeconfig(tmp_path / "own")
         join_kubeconfigs({"test": tmp_path / "own", "prod": tmp_path / "own"}, home.kubeconfig)
-        (kubectl,) = lessons(home)[0].commands
+        kubectl = lessons(home)[0].commands[0]
         prefix = kubectl[: kubectl.index(" scale ")]
         (tmp_path / "web.yaml").write_text(yaml.safe_dump(_MANIFEST))
         _run(f"{prefix} create namespace web")
