@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from deploy_pipeline.channels import load_channel
 from deploy_pipeline.cluster.lock import ChannelLock
 from deploy_pipeline.deployer import Deployer, Progress
-from deploy_pipeline.drivers.plan import Step, Target, apply_steps, plan_object, secret_manifests
+from deploy_pipeline.drivers.plan import Target, apply_steps, plan_step, secret_manifests
 from deploy_pipeline.errors import RefusedError
 from deploy_pipeline.planning import each
 from deploy_pipeline.secret_stores import ReadOnce
@@ -63,7 +63,7 @@ def _put_secrets(target: Target, only: str, lock: ChannelLock) -> list[SecretRes
     results = []
     for name, manifest in secret_manifests(target).items():
         if not only or name == only:
-            change = plan_object(target, manifest)
-            apply_steps(target, [Step(manifest, change)], lock.check)
-            results.append(SecretResult(target.app.name, name, str(change.ref), change.operation.value))
+            step = plan_step(target, manifest)
+            apply_steps(target, [step], lock.check)
+            results.append(SecretResult(target.app.name, name, str(step.change.ref), step.change.operation.value))
     return results

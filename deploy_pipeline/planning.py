@@ -6,14 +6,15 @@ Diff, promotion, release and drift all start here, so what is shown, approved, c
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from deploy_pipeline.changes import ChangeSet
-from deploy_pipeline.channels import App, Channel, Driver
+from deploy_pipeline.channels import App, Channel, Driver, load_channel
 from deploy_pipeline.cluster.cluster import Cluster
 from deploy_pipeline.cluster.inventory import Inventory
+from deploy_pipeline.cluster.records import ReleaseState
 from deploy_pipeline.deployer import Deployer, Progress
 from deploy_pipeline.drivers import helm, kustomize, removed
 from deploy_pipeline.drivers.plan import AppPlan, Target
@@ -78,16 +79,41 @@ def plan_channel(
     return ChannelPlan(channel, cluster, change_set, tuple(plans), leaving)
 
 
+def free_interrupted(deployer: Deployer, channel: str, rev: str, progress: Progress) -> None:
+    """Free the Helm releases that a release of ours was in the middle of when it was killed. Needs the channel's lock.
+
+    Only then: the lock says that nobody else is at it, the cluster's record that our release began and did not end
+    well.
+    """
+    newest = next(iter(deployer.cluster(channel).records(channel).releases()), None)
+    if newest is not None and newest.state in (ReleaseState.RELEASING, ReleaseState.FAILED):
+        for app in load_channel(deployer.mirror.tree(rev), channel).apps:
+            if app.driver is Driver.HELM:
+                helm.free_interrupted(deployer.cluster(channel), app, newest.started, progress)
+
+
 def each(
     deployer: Deployer,
     items: Sequence[_Item],
     work: Callable[[_Item], _Result],
     name: Callable[[_Item], str],
     where: str,
+    *,
+    abandon: Callable[[], None] = lambda: None,
 ) -> list[_Result]:
-    """Do the work for every item in threads; if any fail, raise one error that has the reasons of all."""
+    """Do the work for every item in threads; if any fail, raise one error that has the reasons of all.
+
+    When the caller is stopped meanwhile (a terminated run, Ctrl-C), work that has not begun never does, and ``abandon``
+    tells the rest to end.
+    """
     with ThreadPoolExecutor(max_workers=deployer.settings.app_threads) as pool:
         futures = [(item, pool.submit(work, item)) for item in items]
+        try:
+            wait([future for _, future in futures])
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            abandon()
+            raise
     errors = [(name(item), error) for item, future in futures if (error := future.exception())]
     for _, error in errors:
         if not isinstance(error, DeployError):

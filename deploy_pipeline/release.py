@@ -22,7 +22,7 @@ from deploy_pipeline.drivers import helm, kustomize, removed
 from deploy_pipeline.drivers.plan import AppPlan, apply_steps
 from deploy_pipeline.drivers.waiting import wait_ready
 from deploy_pipeline.errors import DeployError, RefusedError, ReleaseFailed, RetryableError
-from deploy_pipeline.planning import ChannelPlan, each, plan_channel
+from deploy_pipeline.planning import ChannelPlan, each, free_interrupted, plan_channel
 from deploy_pipeline.repository import release_branch
 
 _CRD_TIMEOUT = 60.0
@@ -87,7 +87,7 @@ def release_channel(
             return replace(result, skipped=True, seconds=time.monotonic() - started)
         if superseded:
             raise RefusedError(f"{commit[:12]} is not the head of {release_branch(channel)}, which is {head[:12]}")
-        _recover(deployer, channel, head, history, progress)
+        free_interrupted(deployer, channel, head, progress)
         plan = _plan(deployer, channel, head, progress)
         approval = verify(
             records, head, plan.change_set, required=needs_approval(deployer, channel, last), history=history
@@ -125,20 +125,6 @@ def _plan(deployer: Deployer, channel: str, head: str, progress: Progress) -> Ch
     plan = plan_channel(deployer, load_channel(tree, channel), tree, progress=progress)
     progress(f"{channel}: {summary(plan.change_set)}; digest {plan.change_set.digest}")
     return plan
-
-
-def _recover(
-    deployer: Deployer, channel: str, head: str, history: tuple[ReleaseRecord, ...], progress: Progress
-) -> None:
-    """After a release of ours was killed, free the Helm releases it was in the middle of.
-
-    Only then: we hold the channel's lock, and the cluster says that our release began and never ended.
-    """
-    if history and history[0].state is ReleaseState.RELEASING:
-        described = load_channel(deployer.mirror.tree(head), channel)
-        for app in described.apps:
-            if app.driver is Driver.HELM:
-                helm.free_interrupted(deployer.cluster(channel), app, progress)
 
 
 def _chosen(plan: ChannelPlan, apps: Collection[str], drivers: Collection[str]) -> tuple[AppPlan, ...]:
@@ -200,7 +186,10 @@ class _Run:
         try:
             self._remember(chosen)
             self._lay_foundation(chosen)
-            results = tuple(each(self.deployer, chosen, self._app, lambda app: app.changes.app, record.commit[:12]))
+            where = f"release of {record.commit[:12]}"
+            results = tuple(
+                each(self.deployer, chosen, self._app, lambda app: app.changes.app, where, abandon=self.lock.abandon)
+            )
         except DeployError as error:
             self.records.finish(record, ReleaseState.FAILED, self._redacted(error.message))
             raise

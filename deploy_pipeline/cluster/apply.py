@@ -64,9 +64,17 @@ class Objects:
             return None
         return self._result(answer, manifest, "dry run")
 
-    def apply(self, manifest: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
-        """Server-side apply, taking over fields that other managers hold; returns the object as it is then."""
-        return self._result(self._patch(manifest, manager, {}), manifest, "apply")
+    def apply(self, manifest: Manifest, *, seen: str = "") -> Manifest | None:
+        """Server-side apply, taking over fields that other managers hold; returns the object as it is then.
+
+        ``seen`` is the resource version that must still be the live one; None is returned when it is not.
+        """
+        if seen:
+            manifest = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": seen}}
+        answer = self._patch(manifest, FIELD_MANAGER, {})
+        if seen and answer.status == 409:
+            return None
+        return self._result(answer, manifest, "apply")
 
     def delete(self, live: Manifest) -> None:
         """Delete exactly the object that was read: one that was replaced meanwhile is left alone. Gone is fine."""

@@ -38,6 +38,7 @@ class ChannelLock:
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{documents.namespace}/leases"
         self._name = f"channel.{channel}"
         self._lost = threading.Event()
+        self._abandoned = threading.Event()
         self._seen: tuple[str, float] = ("", 0.0)
 
     @contextmanager
@@ -55,8 +56,14 @@ class ChannelLock:
             renewer.join()
             self._release(holder)
 
+    def abandon(self) -> None:
+        """Nothing further may be written under this lock: whoever holds it was told to stop."""
+        self._abandoned.set()
+
     def check(self) -> None:
-        """Raise RaceLost when the lock was lost meanwhile: called before each step that writes."""
+        """Raise RaceLost when the lock was lost meanwhile, or abandoned: called before each step that writes."""
+        if self._abandoned.is_set():
+            raise RaceLost(f"the work on channel {self._channel} was stopped; nothing further was done")
         if self._lost.is_set():
             raise RaceLost(f"the lock of channel {self._channel} was lost to another release; nothing further was done")
 

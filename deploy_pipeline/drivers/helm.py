@@ -27,8 +27,8 @@ from deploy_pipeline.drivers.plan import (
     Target,
     apply_steps,
     plan_leaving,
-    plan_object,
     plan_objects,
+    plan_step,
     prune_objects,
     secret_manifests,
 )
@@ -61,7 +61,7 @@ def plan(target: Target) -> AppPlan:
         wanted, hooks = helm.predicted()
     objects = tuple(_as_applied(target, manifest) for manifest in wanted)
     steps = plan_objects(target, tuple(secret_manifests(target).values()))
-    changes = [plan_object(target, manifest, _MANAGER) for manifest in objects]
+    changes = [plan_step(target, manifest, _MANAGER).change for manifest in objects]
     leaving = _leaving(target, stored, objects, steps)
     return AppPlan(
         target,
@@ -112,16 +112,19 @@ def uninstall(target: Target, release: tuple[str, str]) -> None:
         _checked(target, result, f"helm uninstall {name}")
 
 
-def free_interrupted(cluster: Cluster, app: App, progress: Callable[[str], None]) -> None:
+def free_interrupted(cluster: Cluster, app: App, since: str, progress: Callable[[str], None]) -> None:
     """Forget the revision that a killed Helm left pending, so that the one before it is the current one again.
 
     Helm refuses to touch a release with a pending revision. What the killed one had made carries the release's
-    annotations, so that the next upgrade takes it over. Call it only when nobody can be running Helm on the release.
+    annotations, so that the next upgrade takes it over. ``since`` is when our release began (RFC 3339): what was
+    pending before is not ours.
     """
     secrets = f"/api/v1/namespaces/{app.namespace}/secrets"
     for status in ("pending-install", "pending-upgrade", "pending-rollback"):
         answer = cluster.connection.get(secrets, {"labelSelector": f"owner=helm,name={app.helm_name},status={status}"})
         for item in answer.body.get("items") or ():
+            if item["metadata"]["creationTimestamp"] < since:
+                continue
             cluster.connection.send("DELETE", f"{secrets}/{item['metadata']['name']}")
             progress(f"{app.name}: removed the interrupted Helm revision {item['metadata']['name']}")
 

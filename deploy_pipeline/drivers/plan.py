@@ -10,7 +10,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from deploy_pipeline.changes import AppChanges, ObjectChange, Operation, field_changes, without_server_choices
+from deploy_pipeline.changes import (
+    AppChanges,
+    FieldChange,
+    ObjectChange,
+    Operation,
+    field_changes,
+    without_server_choices,
+)
 from deploy_pipeline.channels import App
 from deploy_pipeline.cluster.cluster import Cluster
 from deploy_pipeline.cluster.inventory import Inventory, Member
@@ -23,11 +30,13 @@ from deploy_pipeline.cluster.objects import (
     helm_release_of,
     owner_of,
 )
-from deploy_pipeline.errors import OwnedByAnother
+from deploy_pipeline.errors import ApprovalError, OwnedByAnother
 from deploy_pipeline.repository import GitTree
 from deploy_pipeline.secret_stores import SecretStore, secret_manifest, secret_values
 
 Progress = Callable[[str], None]
+
+_TRIES = 5
 
 # Pruning one of these takes everything in it or of it along: that is never a consequence of a changed file.
 NEVER_PRUNED = frozenset(
@@ -52,11 +61,13 @@ class Target:
 class Step:
     """One object, and what happens to it. The manifest may hold secret values.
 
+    ``seen`` is the resource version of the live object that the change was computed from, empty if there was none.
     ``owned``: the object becomes the app's; a namespace made only because it is missing belongs to nobody.
     """
 
     manifest: Manifest = field(repr=False)
     change: ObjectChange
+    seen: str = ""
     owned: bool = True
 
 
@@ -108,24 +119,36 @@ def plan_objects(target: Target, manifests: Sequence[Manifest]) -> tuple[Step, .
 
     Raises ManifestRejected, OwnedByAnother.
     """
-    namespaces = [Step(m, plan_object(target, m), owned=False) for m in _missing_namespaces(target, manifests)]
-    steps = [*namespaces, *(Step(manifest, plan_object(target, manifest)) for manifest in manifests)]
+    namespaces = [replace(plan_step(target, m), owned=False) for m in _missing_namespaces(target, manifests)]
+    steps = [*namespaces, *(plan_step(target, manifest) for manifest in manifests)]
     return tuple(sorted(steps, key=lambda step: (step.change.ref.rank, step.change.ref)))
 
 
-def plan_object(target: Target, manifest: Manifest, manager: str = FIELD_MANAGER) -> ObjectChange:
+def plan_step(target: Target, manifest: Manifest, manager: str = FIELD_MANAGER) -> Step:
     """What applying one located manifest would change. Raises ManifestRejected, OwnedByAnother."""
     objects, redactor = target.cluster.objects, target.cluster.redactor
-    ref = ObjectRef.of(manifest)
-    live = objects.live(manifest)
+    ref, live = ObjectRef.of(manifest), objects.live(manifest)
     if live is None:
-        tried = objects.dry_run(manifest, manager)
-        after = without_server_choices(tried, manifest) if tried else manifest
-        return ObjectChange(ref, Operation.CREATE, field_changes(None, after, redactor))
+        return Step(manifest, ObjectChange(ref, Operation.CREATE, _fields_of_new(target, manifest, manager)))
     if manager == FIELD_MANAGER:
         _check_owner(target, live)
     fields = field_changes(live, objects.dry_run(manifest, manager) or manifest, redactor)
-    return ObjectChange(ref, Operation.UPDATE if fields else Operation.NONE, fields)
+    operation = Operation.UPDATE if fields else Operation.NONE
+    return Step(manifest, ObjectChange(ref, operation, fields), live["metadata"]["resourceVersion"])
+
+
+def _fields_of_new(target: Target, manifest: Manifest, manager: str) -> tuple[FieldChange, ...]:
+    """The fields of an object that is not there yet, as far as they are no chance.
+
+    The server makes up some of them (addresses, ports, the selector of a Job): what differs between two tries is made
+    up.
+    """
+    objects, redactor = target.cluster.objects, target.cluster.redactor
+    tries = [objects.dry_run(manifest, manager) for _ in range(2)]
+    first, second = (
+        field_changes(None, without_server_choices(tried, manifest) if tried else manifest, redactor) for tried in tries
+    )
+    return tuple(change for change in first if change in second)
 
 
 def _check_owner(target: Target, live: Mapping[str, Any]) -> None:
@@ -210,10 +233,32 @@ def apply_steps(target: Target, steps: Iterable[Step], before_write: Callable[[]
     """Apply what changes, in order; ``before_write`` is called before each write and may raise."""
     for step in steps:
         if step.change.operation is not Operation.NONE:
-            before_write()
-            located = target.cluster.objects.locate(step.manifest, target.app.namespace)
-            target.cluster.objects.apply(located)
+            _apply(target, step, before_write)
             target.progress(f"{target.app.name}: {step.change.ref} {step.change.operation.value}d")
+
+
+def _apply(target: Target, step: Step, before_write: Callable[[], None]) -> None:
+    """Apply one object, unless it is no longer what the change was computed from.
+
+    Controllers write to objects all the time. A write that leaves the change the same is none of our business; one that
+    makes it another change was approved by nobody. Raises ApprovalError.
+    """
+    seen = step.seen
+    for _ in range(_TRIES):
+        before_write()
+        located = target.cluster.objects.locate(step.manifest, target.app.namespace)
+        if target.cluster.objects.apply(located, seen=seen) is not None:
+            return
+        again = plan_step(target, step.manifest)
+        if again.change.operation is Operation.NONE:
+            return  # our own write, whose answer was lost
+        if again.change != step.change:
+            break
+        seen = again.seen
+    raise ApprovalError(
+        f"{step.change.ref} was changed by somebody else while it was being released",
+        hint="look at the change set and launch `promote` again to approve it",
+    )
 
 
 def prune_objects(target: Target, prunes: Iterable[Manifest], before_write: Callable[[], None]) -> None:

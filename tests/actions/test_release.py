@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,17 @@ apiVersion: v1
 kind: Service
 metadata: {name: wrong, namespace: web}
 spec: {prots: [{port: 80}]}
+"""
+
+JOB = """
+apiVersion: batch/v1
+kind: Job
+metadata: {name: migrate, namespace: web}
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: migrate, image: registry.example/feeds/migrate:1}]
 """
 
 WEB = """
@@ -252,6 +265,66 @@ def test_a_failed_release_can_be_run_again(world: World) -> None:
     assert len(history(world.deployer, "test")) == 1
 
 
+def _when_planned(world: World, *command: str) -> Callable[[str], None]:
+    """Progress that runs kubectl once, between planning and the first write."""
+    done: list[str] = []
+
+    def hook(line: str) -> None:
+        if "digest sha256" in line and not done:
+            done.append(line)
+            world.kubectl(*command)
+
+    return hook
+
+
+def test_a_write_that_changes_nothing_of_the_change_is_let_pass(world: World) -> None:
+    """Controllers and people annotate objects all the time."""
+    world.deliver()
+    set_image(world, "registry.example/feeds/next:13")
+    world.render()
+    world.promote()
+    world.release(progress=_when_planned(world, "annotate", "deployment", "web", "--namespace", "web", "note=x"))
+    live = world.object("deployment", "web", "web")
+    assert live["metadata"]["annotations"]["note"] == "x"
+    assert live["spec"]["template"]["spec"]["containers"][0]["image"] == "registry.example/feeds/next:13"
+
+
+def test_a_write_between_plan_and_apply_stops_the_app(world: World) -> None:
+    """The check of the approval and the write are one: nobody slips in between."""
+    world.deliver()
+    set_image(world, "registry.example/feeds/next:14")
+    world.render()
+    world.promote()
+    other = ("set", "image", "deployment/web", "*=registry.example/feeds/other:1", "--namespace", "web")
+    with pytest.raises(ReleaseFailed, match="was changed by somebody else"):
+        world.release(progress=_when_planned(world, *other))
+    image = world.object("deployment", "web", "web")["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert image == "registry.example/feeds/other:1"
+
+
+def test_what_the_server_makes_up_for_a_new_object_is_no_part_of_the_digest(world: World) -> None:
+    """A Job gets another selector at each try, a Service another address."""
+    world.deliver()
+    add_resource(world, "job", JOB)
+    world.render()
+    first = diff_promotion(world.deployer, "test", "main", progress=world.progress.append)
+    assert first.counts["create"] == 1
+    assert world.promote(expected_digest=first.digest).change_set.digest == first.digest
+    world.release()
+    assert world.object("job", "migrate", "web")["status"]["succeeded"] == 1
+
+
+def test_a_release_that_is_told_to_stop_stops(world: World) -> None:
+    """Whoever terminates a run does not wait until every time limit of every app is over."""
+    set_image(world, "registry.example/feeds/web-broken:1")
+    world.render()
+    world.promote()
+    started = time.monotonic()
+    _release_and_kill(world, "waiting: Deployment web/web", signal.SIGINT)
+    assert time.monotonic() - started < 30  # the app's own limit is a minute
+    assert history(world.deployer, "test")[0].state is not ReleaseState.RELEASED
+
+
 RELEASE_SCRIPT = """
 import sys, json
 from deploy_pipeline.deployer import Deployer
@@ -276,7 +349,7 @@ def test_a_release_killed_at_any_moment_is_finished_by_the_next(world: World, mo
         assert world.object("deployment", app, app)["status"]["availableReplicas"] >= 1
 
 
-def _release_and_kill(world: World, moment: str) -> None:
+def _release_and_kill(world: World, moment: str, by: signal.Signals = signal.SIGKILL) -> None:
     """Run a release in a process of its own and kill it as soon as its progress names ``moment``."""
     settings = world.deployer.settings.model_dump(mode="json")
     command = [sys.executable, "-c", RELEASE_SCRIPT, json.dumps(settings)]
@@ -284,9 +357,9 @@ def _release_and_kill(world: World, moment: str) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             if moment in line:
-                process.send_signal(signal.SIGKILL)
+                process.send_signal(by)
                 break
-    assert process.returncode == -signal.SIGKILL, f"the release never said {moment!r}"
+    assert process.returncode == -by, f"the release never said {moment!r}"
 
 
 def test_a_missing_secret_stops_before_the_first_write(world: World) -> None:
