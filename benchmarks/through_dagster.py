@@ -25,6 +25,7 @@ def measure(home: Home, stop: threading.Event, *, pushes: int) -> Iterator[Figur
         flow = Flow(world)
         flow.candidate("main", world.repository.heads()["main"])
         yield from _releases(flow)
+        _settle(world)
         waits = [_push_to_candidate(flow, number) for number in range(pushes)]
         name = f"push → candidate, {pushes} pushes, sensor interval {_INTERVAL} s"
         yield Figure(f"{name}: median", median(waits), target=_INTERVAL + 4)
@@ -39,6 +40,7 @@ def _releases(flow: Flow) -> Iterator[Figure]:
         run = flow.succeeded(flow.released(channel, commit))
         yield Figure(f"release of {channel}, everything new: in the run", run.seconds)
     for channel in CHANNELS:
+        _settle(flow.world)
         run = flow.launch("release_channel", channel)
         yield Figure(f"release of {channel}, nothing to do: in the run", run.seconds, target=1)
 
@@ -51,7 +53,22 @@ def _push_to_candidate(flow: Flow, number: int) -> float:
     pushed = flow.world.repository.push(branch, edits, f"Push {number}", start="main")
     started = time.monotonic()
     flow.candidate(branch, pushed)
-    return time.monotonic() - started
+    seconds = time.monotonic() - started
+    _settle(flow.world)
+    return seconds
+
+
+def _settle(world: World) -> None:
+    """Wait until everything that sensors asked for is done, for longer than a sensor's interval."""
+    idle_since = time.monotonic()
+
+    def settled() -> bool:
+        nonlocal idle_since
+        if not world.dagster.is_idle():
+            idle_since = time.monotonic()
+        return time.monotonic() - idle_since > _INTERVAL + 2
+
+    world.waiting.until("Dagster has nothing to do", settled, seconds=300)
 
 
 def _memory(world: World) -> Iterator[Figure]:

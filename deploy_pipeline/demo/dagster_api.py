@@ -113,6 +113,10 @@ class DagsterApi:
         wanted = [{"key": f"deploy/{name}", "value": value} for name, value in tags.items()]
         return self._runs({"pipelineName": job, "tags": wanted})
 
+    def is_idle(self) -> bool:
+        """Whether no run is under way, and none is waiting for its turn."""
+        return not self._runs({"statuses": ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]})
+
     def log(self, run_id: str) -> RunLog:
         """What a run has said so far."""
         return _run_log(self._ask(_EVENTS, id=run_id)["logsForRun"]["events"])

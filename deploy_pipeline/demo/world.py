@@ -28,7 +28,8 @@ POLL_SECONDS = 2
 _HOST = "127.0.0.1"
 _SECRETS = Path(__file__).with_name("secrets")
 # What the caller's shell says of other deployments, clusters and Dagster instances must not reach the demo's.
-_FOREIGN = ("DEPLOY_", "DAGSTER_", "GIT_", "HELM_", "KUBE")
+# Nor must its wish for no bytecode: Dagster would be compiled anew for each run, which takes longer than the run.
+_FOREIGN = ("DEPLOY_", "DAGSTER_", "GIT_", "HELM_", "KUBE", "PYTHONDONTWRITEBYTECODE")
 
 
 @dataclass(frozen=True)
