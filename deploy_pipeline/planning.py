@@ -16,7 +16,7 @@ from deploy_pipeline.cluster.cluster import Cluster
 from deploy_pipeline.cluster.inventory import Inventory
 from deploy_pipeline.cluster.records import ReleaseState
 from deploy_pipeline.deployer import Deployer, Progress
-from deploy_pipeline.drivers import helm, kustomize, removed
+from deploy_pipeline.drivers import helm, helm_tool, kustomize, removed
 from deploy_pipeline.drivers.plan import AppPlan, Target
 from deploy_pipeline.errors import DeployError, RetryableError
 from deploy_pipeline.repository import GitTree
@@ -89,7 +89,7 @@ def free_interrupted(deployer: Deployer, channel: str, rev: str, progress: Progr
     if newest is not None and newest.state in (ReleaseState.RELEASING, ReleaseState.FAILED):
         for app in load_channel(deployer.mirror.tree(rev), channel).apps:
             if app.driver is Driver.HELM:
-                helm.free_interrupted(deployer.cluster(channel), app, newest.started, progress)
+                helm_tool.free_interrupted(deployer.cluster(channel), app, newest.started, progress)
 
 
 def each(

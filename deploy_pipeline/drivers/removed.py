@@ -8,7 +8,7 @@ from dataclasses import replace
 from deploy_pipeline.changes import AppChanges, ObjectChange, Operation
 from deploy_pipeline.cluster.inventory import Inventory, Member
 from deploy_pipeline.cluster.objects import helm_release_of
-from deploy_pipeline.drivers import helm
+from deploy_pipeline.drivers import helm_tool
 from deploy_pipeline.drivers.plan import AppPlan, Target, plan_leaving, prune_objects
 
 
@@ -40,7 +40,7 @@ def prune(plan: AppPlan, before_write: Callable[[], None]) -> None:
     """Uninstall the Helm release, if there is one, and delete what else the app owned."""
     if plan.helm_release:
         before_write()
-        helm.uninstall(plan.target, plan.helm_release)
+        helm_tool.uninstall(plan.target, plan.helm_release)
     prune_objects(plan.target, plan.prunes, before_write)
 
 

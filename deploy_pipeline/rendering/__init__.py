@@ -6,12 +6,13 @@ anything: files come out of git checked, tools run isolated, addresses must be a
 
 from deploy_pipeline.rendering.apps import KUBE_VERSION
 from deploy_pipeline.rendering.candidate import RenderResult, render_candidate
-from deploy_pipeline.rendering.manifests import RENDERED, read_rendered, rendered_path
+from deploy_pipeline.rendering.manifests import RENDERED, parse_manifests, read_rendered, rendered_path
 
 __all__ = [
     "KUBE_VERSION",
     "RENDERED",
     "RenderResult",
+    "parse_manifests",
     "read_rendered",
     "render_candidate",
     "rendered_path",

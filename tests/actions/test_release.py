@@ -302,6 +302,20 @@ def test_a_write_between_plan_and_apply_stops_the_app(world: World) -> None:
     assert image == "registry.example/feeds/other:1"
 
 
+def test_a_write_between_plan_and_helm_stops_the_app(world: World) -> None:
+    """The same for Helm, which has no such guard of its own."""
+    world.deliver()
+    values = "kubernetes/apps/values/metabase-test.yaml"
+    world.origin.commit("main", {values: world.origin.show("main", values) + "\ndatabase: {host: other.svc}\n"})
+    world.render()
+    world.promote()
+    edit = ("patch", "configmap", "metabase-settings", "-n", "metabase", "-p", '{"data":{"MB_DB_USER":"eve"}}')
+    with pytest.raises(ReleaseFailed, match="were changed by somebody else"):
+        world.release(progress=_when_planned(world, *edit))
+    data = world.object("configmap", "metabase-settings", "metabase")["data"]
+    assert (data["MB_DB_USER"], data["MB_DB_HOST"]) == ("eve", "postgres.metabase.svc")
+
+
 def test_what_the_server_makes_up_for_a_new_object_is_no_part_of_the_digest(world: World) -> None:
     """A Job gets another selector at each try, a Service another address."""
     world.deliver()
