@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from deploy_pipeline.changes import ChangeSet, ObjectChange, Operation, differences
 from deploy_pipeline.cluster.records import Approval, Records, ReleaseRecord, ReleaseState
 from deploy_pipeline.deployer import Deployer
-from deploy_pipeline.errors import ApprovalError, DeployError
+from deploy_pipeline.errors import ApprovalError, DeployError, RetryableError
 
 _ASK_AGAIN = "look at the change set and launch `promote` again to approve it"
 
@@ -23,6 +23,8 @@ def needs_approval(deployer: Deployer, channel: str, last: ReleaseRecord | None)
         return True
     try:
         return deployer.channel_at(last.commit, channel).approval == "required"
+    except RetryableError:
+        raise
     except DeployError:
         return True
 

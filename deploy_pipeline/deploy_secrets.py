@@ -48,7 +48,10 @@ def deploy_secrets(
         if secret and not chosen:
             raise RefusedError(f"no app of {channel} has the secret {secret}")
         store = ReadOnce(deployer.secret_store)
-        targets = [Target(channel, app, tree, cluster, store, owned.get(app.name), progress) for app in chosen]
+        targets = [
+            Target(channel, app, tree, cluster, store, owned.get(app.name), cluster.redactor, progress)
+            for app in chosen
+        ]
         results = each(
             deployer,
             targets,

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from deploy_pipeline.changes import ChangeSet
-from deploy_pipeline.channels import App, Channel, Driver, load_channel
+from deploy_pipeline.channels import App, Channel, Driver
 from deploy_pipeline.cluster.cluster import Cluster
 from deploy_pipeline.cluster.inventory import Inventory
-from deploy_pipeline.cluster.records import ReleaseState
+from deploy_pipeline.cluster.objects import ObjectRef
 from deploy_pipeline.deployer import Deployer, Progress
-from deploy_pipeline.drivers import helm, helm_tool, kustomize, removed
+from deploy_pipeline.drivers import helm, kustomize, removed
+from deploy_pipeline.drivers.known_secrets import known_secret_values
 from deploy_pipeline.drivers.plan import AppPlan, Target
-from deploy_pipeline.errors import DeployError, RetryableError
+from deploy_pipeline.errors import DeployError, OwnedByAnother, RetryableError
 from deploy_pipeline.repository import GitTree
 from deploy_pipeline.secret_stores import ReadOnce
 
@@ -52,15 +53,20 @@ def plan_channel(
     for name in apps:
         channel.app(name)
     cluster = deployer.cluster(channel.name)
-    cluster_uid, redactor = cluster.uid, cluster.redactor
+    cluster_uid = cluster.uid
     owned = cluster.inventories(channel.name).all()
     store = ReadOnce(deployer.secret_store)
+    redactor = cluster.new_redactor()
     chosen = [app for app in channel.apps if not apps or app.name in apps]
 
     def target(app: App) -> Target:
-        return Target(channel.name, app, tree, cluster, store, owned.get(app.name), progress)
+        return Target(channel.name, app, tree, cluster, store, owned.get(app.name), redactor, progress)
 
-    plans = each(deployer, [target(app) for app in chosen], _plan_app, _name, f"channel {channel.name}")
+    targets = [target(app) for app in chosen]
+    for known in each(deployer, targets, known_secret_values, _name, f"channel {channel.name}"):
+        redactor.learn(known)
+        cluster.redactor.learn(known)
+    plans = each(deployer, targets, _plan_app, _name, f"channel {channel.name}")
     leaving = _leaving(channel, owned) if not apps else {}
     plans += each(
         deployer,
@@ -69,6 +75,7 @@ def plan_channel(
         _name,
         f"channel {channel.name}",
     )
+    _check_shared(channel, plans)
     change_set = ChangeSet(
         channel=channel.name,
         cluster=cluster_uid,
@@ -79,17 +86,19 @@ def plan_channel(
     return ChannelPlan(channel, cluster, change_set, tuple(plans), leaving)
 
 
-def free_interrupted(deployer: Deployer, channel: str, rev: str, progress: Progress) -> None:
-    """Free the Helm releases that a release of ours was in the middle of when it was killed. Needs the channel's lock.
-
-    Only then: the lock says that nobody else is at it, the cluster's record that our release began and did not end
-    well.
-    """
-    newest = next(iter(deployer.cluster(channel).records(channel).releases()), None)
-    if newest is not None and newest.state in (ReleaseState.RELEASING, ReleaseState.FAILED):
-        for app in load_channel(deployer.mirror.tree(rev), channel).apps:
-            if app.driver is Driver.HELM:
-                helm_tool.free_interrupted(deployer.cluster(channel), app, newest.started, progress)
+def _check_shared(channel: Channel, plans: Sequence[AppPlan]) -> None:
+    """Raise OwnedByAnother when an object is brought more than once: its apps would take it from each other."""
+    brought: dict[ObjectRef, list[str]] = {}
+    for plan in plans:
+        for ref in (*(step.change.ref for step in plan.steps if step.owned), *map(ObjectRef.of, plan.watched)):
+            brought.setdefault(ref, []).append(plan.changes.app)
+    shared = {ref: apps for ref, apps in brought.items() if len(apps) > 1}
+    if shared:
+        raise OwnedByAnother(
+            f"channel {channel.name}: {len(shared)} object(s) are brought more than once",
+            details=[f"{ref} by {' and '.join(apps)}" for ref, apps in sorted(shared.items())],
+            hint="let one app have each of them, once: as a manifest or as a stored secret",
+        )
 
 
 def each(

@@ -15,8 +15,9 @@ from deploy_pipeline.changes import ChangeSet, summary
 from deploy_pipeline.channels import load_channel
 from deploy_pipeline.cluster.records import Approval, Records, ReleaseState, now
 from deploy_pipeline.deployer import Deployer, Progress
+from deploy_pipeline.drivers.recovery import free_interrupted
 from deploy_pipeline.errors import ApprovalError, RaceLost, RefusedError, UnknownRevision
-from deploy_pipeline.planning import free_interrupted, plan_channel
+from deploy_pipeline.planning import plan_channel
 from deploy_pipeline.rendering import RenderResult, render_candidate
 from deploy_pipeline.repository import Commit, candidate_branch, release_branch, source_of
 from deploy_pipeline.secret_stores import helm_values, shape
@@ -129,7 +130,7 @@ def _promote_once(deployer: Deployer, request: _Request, progress: Progress) -> 
     channel, approved_by = request.channel, request.approved_by
     deployer.mirror.fetch()
     source = find_candidate(deployer, request.candidate)
-    free_interrupted(deployer, channel, source.sha, progress)
+    free_interrupted(deployer.cluster(channel), channel, progress)
     change_set = _change_set(deployer, channel, source, (), progress)
     _check_expected(change_set, request.expected)
     records = deployer.cluster(channel).records(channel)

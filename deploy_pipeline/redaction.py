@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 _SHORTEST = 3  # shorter values would mask ordinary text everywhere
+_SHORTEST_NUMBER = 6  # ports and counts are everywhere
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -78,7 +79,7 @@ def leaves(value: Any) -> Iterable[str]:
     elif isinstance(value, str):
         yield value
         yield from (line for line in value.splitlines() if line.strip())
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and len(str(value)) >= _SHORTEST_NUMBER:
         yield str(value)
 
 

@@ -20,9 +20,10 @@ from deploy_pipeline.cluster.records import Approval, Records, ReleaseRecord, Re
 from deploy_pipeline.deployer import Deployer, Progress
 from deploy_pipeline.drivers import helm, kustomize, removed
 from deploy_pipeline.drivers.plan import AppPlan, apply_steps
+from deploy_pipeline.drivers.recovery import free_interrupted
 from deploy_pipeline.drivers.waiting import wait_ready
 from deploy_pipeline.errors import DeployError, RefusedError, ReleaseFailed, RetryableError
-from deploy_pipeline.planning import ChannelPlan, each, free_interrupted, plan_channel
+from deploy_pipeline.planning import ChannelPlan, each, plan_channel
 from deploy_pipeline.repository import release_branch
 
 _CRD_TIMEOUT = 60.0
@@ -74,9 +75,9 @@ def release_channel(
     tried.
     """
     started = time.monotonic()
-    head = _head(deployer, channel)
     cluster = deployer.cluster(channel)
     with cluster.lock(channel).held(f"release of {channel}", deployer.settings.lock_wait) as lock:
+        head = _head(deployer, channel)  # not before: another release may have gone by while we waited
         records = cluster.records(channel)
         history = records.releases()
         last = next((record for record in history if record.state is ReleaseState.RELEASED), None)
@@ -87,7 +88,7 @@ def release_channel(
             return replace(result, skipped=True, seconds=time.monotonic() - started)
         if superseded:
             raise RefusedError(f"{commit[:12]} is not the head of {release_branch(channel)}, which is {head[:12]}")
-        free_interrupted(deployer, channel, head, progress)
+        free_interrupted(cluster, channel, progress)
         plan = _plan(deployer, channel, head, progress)
         approval = verify(
             records, head, plan.change_set, required=needs_approval(deployer, channel, last), history=history
@@ -191,7 +192,7 @@ class _Run:
                 each(self.deployer, chosen, self._app, lambda app: app.changes.app, where, abandon=self.lock.abandon)
             )
         except DeployError as error:
-            self.records.finish(record, ReleaseState.FAILED, self._redacted(error.message))
+            self.records.finish(record, ReleaseState.FAILED, self._redacted("; ".join((error.message, *error.details))))
             raise
         reasons = _reasons(results)
         complete = ReleaseState.RELEASED if len(results) == len(self.plan.apps) else ReleaseState.PARTIAL

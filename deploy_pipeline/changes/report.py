@@ -52,6 +52,7 @@ def text(change_set: ChangeSet, *, colour: bool = False) -> str:
         lines += ["", f"{app.app} ({app.driver}{', left the channel' if app.removed else ''})"]
         lines += [f"  ! {warning}" for warning in app.warnings]
         lines += [f"  ~ {app.reapply}"] if app.reapply else []
+        lines += [f"    hook: {hook}" for hook in app.hooks]
         lines += [f"  {_painted(line, colour)}" for change in app.changed for line in _object_lines(change)]
     return "\n".join(lines)
 
@@ -75,6 +76,9 @@ def differences(approved: ChangeSet, today: ChangeSet, *, limit: int = 20) -> tu
         before, now = approved.app(name), today.app(name)
         if (before.reapply if before else "") != (now.reapply if now else ""):
             found.append(f"{name}: {(now and now.reapply) or 'no longer applied again'}")
+        for word, one, other in (("approved", before, now), ("now", now, before)):
+            gone = set(one.hooks if one else ()) - set(other.hooks if other else ())
+            found += [f"{name}: {word} hook {hook}" for hook in sorted(gone)]
     unique = list(dict.fromkeys(found))
     return tuple(unique[:limit]) + ((f"and {len(unique) - limit} more",) if len(unique) > limit else ())
 

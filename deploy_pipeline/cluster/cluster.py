@@ -42,9 +42,17 @@ class Cluster:
         return str(answer.body["metadata"]["uid"])
 
     @cached_property
+    def _mask_key(self) -> bytes:
+        return self.documents.mask_key()
+
+    def new_redactor(self) -> Redactor:
+        """A redactor with this cluster's key that knows no value yet: fingerprints are the same for every deployer."""
+        return Redactor(self._mask_key)
+
+    @cached_property
     def redactor(self) -> Redactor:
-        """The redactor with this cluster's key: fingerprints are the same for every deployer of the cluster."""
-        return Redactor(self.documents.mask_key())
+        """The redactor of messages; it keeps every value that it learned while the process lives."""
+        return self.new_redactor()
 
     @cached_property
     def objects(self) -> Objects:

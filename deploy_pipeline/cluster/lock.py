@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -22,7 +22,8 @@ from deploy_pipeline.cluster.connection import Answer, Connection
 from deploy_pipeline.cluster.system import SystemDocuments
 from deploy_pipeline.errors import ChannelLocked, DeployError, RaceLost
 
-_RENEWALS = 4  # in the time the lock lives without
+_RENEWALS = 5  # in the time the lock lives without
+_SAFE = 0.75  # the part of that time in which its holder still trusts it: nobody else has taken it by then
 _POLL = 0.5
 _CLOCK_SKEW = 60.0
 
@@ -39,6 +40,7 @@ class ChannelLock:
         self._name = f"channel.{channel}"
         self._lost = threading.Event()
         self._abandoned = threading.Event()
+        self._safe_until = 0.0
         self._seen: tuple[str, float] = ("", 0.0)
 
     @contextmanager
@@ -53,7 +55,7 @@ class ChannelLock:
             yield self
         finally:
             stop.set()
-            renewer.join()
+            renewer.join(timeout=self._seconds)
             self._release(holder)
 
     def abandon(self) -> None:
@@ -64,14 +66,16 @@ class ChannelLock:
         """Raise RaceLost when the lock was lost meanwhile, or abandoned: called before each step that writes."""
         if self._abandoned.is_set():
             raise RaceLost(f"the work on channel {self._channel} was stopped; nothing further was done")
-        if self._lost.is_set():
-            raise RaceLost(f"the lock of channel {self._channel} was lost to another release; nothing further was done")
+        if self._lost.is_set() or time.monotonic() > self._safe_until:
+            raise RaceLost(f"the lock of channel {self._channel} was lost; nothing further was done")
 
     def _acquire(self, holder: str, wait: float) -> None:
         deadline = time.monotonic() + wait
         while True:
+            sent = time.monotonic()
             current = self._take(holder)
             if current is None:
+                self._safe_until = sent + self._seconds * _SAFE
                 return
             if time.monotonic() >= deadline:
                 raise ChannelLocked(
@@ -113,18 +117,14 @@ class ChannelLock:
         return True
 
     def _keep(self, holder: str, stop: threading.Event) -> None:
-        """Renew until stopped; the lock counts as lost once it could not be renewed for its whole duration."""
-        renewed = time.monotonic()
+        """Renew until stopped. One that fails for whatever reason is tried again: time tells when it is too late."""
         while not stop.wait(self._seconds / _RENEWALS):
-            try:
-                ours = self._renew(holder)
-            except DeployError:
-                ours = time.monotonic() - renewed < self._seconds * (1 - 1 / _RENEWALS)
-            else:
-                renewed = time.monotonic()
-            if not ours:
-                self._lost.set()
-                return
+            sent = time.monotonic()
+            with suppress(Exception):
+                if not self._renew(holder):
+                    self._lost.set()
+                    return
+                self._safe_until = sent + self._seconds * _SAFE
 
     def _renew(self, holder: str) -> bool:
         answer = self._connection.get(f"{self._path}/{self._name}")

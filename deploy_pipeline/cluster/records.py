@@ -6,6 +6,7 @@ one. A release record says what runs, what ran before, and how far a release got
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
@@ -44,7 +45,10 @@ class Approval:
 
 @dataclass(frozen=True)
 class ReleaseRecord:
-    """One release of a channel, as the cluster remembers it. Times are RFC 3339 in UTC."""
+    """One release of a channel, as the cluster remembers it. Times are RFC 3339 in UTC.
+
+    ``attempt`` is random: it tells this try from every other one of the same commit.
+    """
 
     commit: str
     tree: str
@@ -57,6 +61,7 @@ class ReleaseRecord:
     run_id: str = ""
     reason: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
+    attempt: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
 class Records:
@@ -104,11 +109,13 @@ class Records:
         self._documents.change("releases", f"releases.{self._channel}", change)
 
     def finish(self, record: ReleaseRecord, state: ReleaseState, reason: str = "") -> ReleaseRecord:
-        """Remember how the release that was begun ended."""
+        """Remember how the release that was begun ended; nothing if another one has taken its place meanwhile."""
         ended = replace(record, state=state, finished=now(), reason=reason)
 
         def change(document: Any) -> Any:
-            return {"releases": [_to_json(ended), *document["releases"][1:]]}
+            return {
+                "releases": [_to_json(ended) if r["attempt"] == record.attempt else r for r in document["releases"]]
+            }
 
         self._documents.change("releases", f"releases.{self._channel}", change)
         return ended

@@ -6,14 +6,12 @@ Nothing here decides anything. Helm's output may hold secret values; it stays in
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deploy_pipeline.channels import App
-from deploy_pipeline.cluster.cluster import Cluster
 from deploy_pipeline.cluster.objects import Manifest
 from deploy_pipeline.drivers.plan import Target
 from deploy_pipeline.errors import ClusterUnreachable, FailedError, ManifestRejected, RefusedError, RenderFailed
@@ -126,23 +124,6 @@ def uninstall(target: Target, release: tuple[str, str]) -> None:
             [tool_path("helm"), *arguments], cwd=directory, env=environment, timeout=_PLAN_TIMEOUT + _GRACE
         )
         _checked(target, result, f"helm uninstall {name}")
-
-
-def free_interrupted(cluster: Cluster, app: App, since: str, progress: Callable[[str], None]) -> None:
-    """Forget the revision that a killed Helm left pending, so that the one before it is the current one again.
-
-    Helm refuses to touch a release with a pending revision. What the killed one had made carries the release's
-    annotations, so that the next upgrade takes it over. ``since`` is when our release began (RFC 3339): what was
-    pending before is not ours.
-    """
-    secrets = f"/api/v1/namespaces/{app.namespace}/secrets"
-    for status in ("pending-install", "pending-upgrade", "pending-rollback"):
-        answer = cluster.connection.get(secrets, {"labelSelector": f"owner=helm,name={app.helm_name},status={status}"})
-        for item in answer.body.get("items") or ():
-            if item["metadata"]["creationTimestamp"] < since:
-                continue
-            cluster.connection.send("DELETE", f"{secrets}/{item['metadata']['name']}")
-            progress(f"{app.name}: removed the interrupted Helm revision {item['metadata']['name']}")
 
 
 def _context(target: Target) -> list[str]:

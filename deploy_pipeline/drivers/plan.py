@@ -31,6 +31,7 @@ from deploy_pipeline.cluster.objects import (
     owner_of,
 )
 from deploy_pipeline.errors import ApprovalError, OwnedByAnother
+from deploy_pipeline.redaction import Redactor
 from deploy_pipeline.repository import GitTree
 from deploy_pipeline.secret_stores import SecretStore, secret_manifest, secret_values
 
@@ -46,7 +47,11 @@ NEVER_PRUNED = frozenset(
 
 @dataclass(frozen=True)
 class Target:
-    """One app of one channel on one cluster: what a driver is given."""
+    """One app of one channel on one cluster: what a driver is given.
+
+    ``redactor`` masks change sets. It is made for one plan and knows every secret value of it from the start: what is
+    masked, and so the digest, must not depend on which app was planned first or on what else the process has seen.
+    """
 
     channel: str
     app: App
@@ -54,6 +59,7 @@ class Target:
     cluster: Cluster
     store: SecretStore
     owned: Inventory | None
+    redactor: Redactor
     progress: Progress
 
 
@@ -126,7 +132,7 @@ def plan_objects(target: Target, manifests: Sequence[Manifest]) -> tuple[Step, .
 
 def plan_step(target: Target, manifest: Manifest, manager: str = FIELD_MANAGER) -> Step:
     """What applying one located manifest would change. Raises ManifestRejected, OwnedByAnother."""
-    objects, redactor = target.cluster.objects, target.cluster.redactor
+    objects, redactor = target.cluster.objects, target.redactor
     ref, live = ObjectRef.of(manifest), objects.live(manifest)
     if live is None:
         return Step(manifest, ObjectChange(ref, Operation.CREATE, _fields_of_new(target, manifest, manager)))
@@ -143,7 +149,7 @@ def _fields_of_new(target: Target, manifest: Manifest, manager: str) -> tuple[Fi
     The server makes up some of them (addresses, ports, the selector of a Job): what differs between two tries is made
     up.
     """
-    objects, redactor = target.cluster.objects, target.cluster.redactor
+    objects, redactor = target.cluster.objects, target.redactor
     tries = [objects.dry_run(manifest, manager) for _ in range(2)]
     first, second = (
         field_changes(None, without_server_choices(tried, manifest) if tried else manifest, redactor) for tried in tries

@@ -95,8 +95,8 @@ def make_deployer(origin: Origin, kubeconfig: Path, secrets_dir: Path, tmp_path:
             state_dir=tmp_path / "state",
             kubeconfig=kubeconfig,
             secrets_dir=secrets_dir,
-            lock_wait=4,
-            lock_seconds=3,
+            lock_wait=8,
+            lock_seconds=5,
         )
         return Deployer.from_settings(settings.model_copy(update=more))
 

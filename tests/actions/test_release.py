@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,10 @@ from typing import Any
 import pytest
 
 from deploy_pipeline.changes import Operation
-from deploy_pipeline.cluster.records import ReleaseState
+from deploy_pipeline.channels import load_channel
+from deploy_pipeline.cluster.cluster import Cluster
+from deploy_pipeline.cluster.records import Approval, ReleaseRecord, ReleaseState
+from deploy_pipeline.deployer import Deployer
 from deploy_pipeline.errors import (
     ApprovalError,
     ManifestRejected,
@@ -24,7 +28,8 @@ from deploy_pipeline.errors import (
     ReleaseFailed,
     SecretFault,
 )
-from deploy_pipeline.promotion import diff_promotion
+from deploy_pipeline.planning import plan_channel
+from deploy_pipeline.promotion import diff_promotion, find_candidate
 from deploy_pipeline.release import history
 from tests.actions.conftest import World
 
@@ -47,6 +52,12 @@ spec:
     spec:
       restartPolicy: Never
       containers: [{name: migrate, image: registry.example/feeds/migrate:1}]
+"""
+
+SHARING = """\
+    kustomize_dir: kubernetes/apps/overlays/web-test
+    namespace: archiver
+    secrets: [archiver_feed-secrets]
 """
 
 WEB = """
@@ -493,3 +504,93 @@ def test_no_file_with_a_secret_stays(world: World) -> None:
     """Values files for Helm lie in private directories that are gone afterwards."""
     world.deliver()
     assert not list(Path("/dev/shm").glob(f"deploy-pipeline-{os.getpid()}-*"))
+
+
+def test_a_release_that_waited_for_the_lock_releases_what_is_there_then(
+    world: World, make_deployer: Callable[..., Deployer]
+) -> None:
+    """While it waited, a newer commit was released; it must not go back to the one it was started for."""
+    world.deliver()
+    set_image(world, "registry.example/feeds/next:15")
+    world.render()
+    world.promote()
+    waiting = Cluster(world.kubeconfig, None, "deploy-pipeline", 5)
+    results: list[Any] = []
+    other = World(world.origin, make_deployer(lock_wait=30), world.kubeconfig, world.secrets)
+    with waiting.lock("test").held("somebody", 0):
+        thread = threading.Thread(target=lambda: results.append(other.release()))
+        thread.start()
+        time.sleep(1)
+        newer = _commit_without_lock(world, "registry.example/feeds/next:16")
+    thread.join()
+    assert [result.commit for result in results] == [newer]
+
+
+def _commit_without_lock(world: World, image: str) -> str:
+    """What a promotion by another deployer leaves while the lock is held by the test."""
+    set_image(world, image)
+    world.render()
+    namespace = World(world.origin, world.deployer, world.kubeconfig, world.secrets)
+    source = find_candidate(world.deployer, "main")
+    tree = world.deployer.mirror.tree(source.sha)
+    plan = plan_channel(world.deployer, load_channel(tree, "test"), tree, progress=namespace.progress.append)
+    parent = world.origin.heads()["releases/test"]
+    commit = world.origin.git("commit-tree", "-p", parent, "-m", "newer", source.tree).strip()
+    changes = plan.change_set
+    approval = Approval(
+        "test", commit, source.tree, changes.digest, "ann", "2030-01-01T00:00:00Z", source.sha, "", changes.to_json()
+    )
+    plan.cluster.records("test").approve(approval)
+    world.origin.git("update-ref", "refs/heads/releases/test", commit)
+    return commit
+
+
+def test_one_object_brought_by_two_apps_is_refused(world: World) -> None:
+    """The first release would pass and every later one fail; so the first is refused, and names both."""
+    text = world.origin.show("main", CHANNEL)
+    shared = text.replace("    kustomize_dir: kubernetes/apps/overlays/web-test\n", SHARING)
+    assert shared != text
+    world.origin.commit("main", {CHANNEL: shared})
+    world.render()
+    with pytest.raises(OwnedByAnother, match="Secret archiver/feed-secrets by archiver and web"):
+        world.promote()
+
+
+def test_a_digest_does_not_depend_on_what_the_process_has_seen(
+    world: World, make_deployer: Callable[..., Deployer]
+) -> None:
+    """A secret value that is an ordinary word is masked everywhere or nowhere."""
+    backup = world.secrets / "metabase_database-backup.yaml"
+    backup.write_text(backup.read_text().replace("not-a-real-passphrase", "feeds"))
+    world.render()
+    found = set()
+    for deployer in (world.deployer, world.deployer, make_deployer(), make_deployer(app_threads=1)):
+        found.add(diff_promotion(deployer, "test", "main", progress=world.progress.append).digest)
+    assert len(found) == 1
+
+
+def test_an_old_secret_value_is_masked_after_a_rotation(world: World) -> None:
+    """A chart that writes a secret value into something that is no Secret shows neither the new nor the old one."""
+    template = "kubernetes/apps/charts/metabase/templates/configmap.yaml"
+    leak = world.origin.show("main", template) + "  LEAK: {{ .Values.database.password | quote }}\n"
+    world.deliver({template: leak})
+    values = world.secrets / "metabase_sensitive-values.yaml"
+    values.write_text(values.read_text().replace("not-a-real-password", "rotated-password"))
+    world.render()
+    changes = json.dumps(world.promote().change_set.to_json())
+    assert "data.LEAK" in changes
+    assert "not-a-real" not in changes
+    assert "rotated-password" not in changes
+
+
+def test_who_lost_the_lock_does_not_end_anothers_release(world: World) -> None:
+    """The record of the one that took over stays."""
+    records = world.deployer.cluster("test").records("test")
+    mine, other = (ReleaseRecord(c * 40, "t", "d", ReleaseState.RELEASING, "2030-01-01T00:00:00Z") for c in "ab")
+    records.begin(mine)
+    records.begin(other)
+    records.finish(other, ReleaseState.RELEASED)
+    records.finish(mine, ReleaseState.FAILED)
+    last = records.last_released()
+    assert last is not None
+    assert last.commit == other.commit
