@@ -108,7 +108,7 @@ def diff_requests(decision: Decision, channels: Mapping[str, Collection[str]]) -
         Request(
             run_key=f"diff:{channel}:{candidate}:{sha}:{decision.mark}",
             config={"candidate": sha},
-            tags={tags.BRANCH: candidate, tags.COMMIT: sha},
+            tags={tags.BRANCH: candidate, tags.COMMIT: sha, **tags.IN_BACKGROUND},
             partition=channel,
         )
         for candidate, sha in decision.changed.items()

@@ -18,6 +18,8 @@ TRIGGER = "deploy/trigger"
 # A worker that died leaves a step of which nobody knows how far it came; each can be done again from its beginning.
 EVERY_RUN = {"dagster/retry_strategy": "ALL_STEPS"}
 WRITES_FIRST = {"dagster/priority": "10"}
+# Nobody waits for the change set of every open branch as somebody does who launched a run by hand.
+IN_BACKGROUND = {"dagster/priority": "-10"}
 
 # What Dagster itself calls these.
 PARTITION = "dagster/partition"

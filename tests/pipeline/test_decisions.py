@@ -162,7 +162,7 @@ class TestCandidates:
             ("prod", {"candidate": A}),
             ("test", {"candidate": A}),
         ]
-        assert requests[0].tags == {tags.BRANCH: "candidates/main", tags.COMMIT: A}
+        assert requests[0].tags == {tags.BRANCH: "candidates/main", tags.COMMIT: A, **tags.IN_BACKGROUND}
 
     def test_run_keys_differ_between_channels(self) -> None:
         """Otherwise one of them would never run."""
