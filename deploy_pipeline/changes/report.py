@@ -5,14 +5,19 @@ The values shown come from branches nobody trusts yet, so nothing of them can en
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from difflib import unified_diff
 
 from deploy_pipeline.changes.change_set import AppChanges, ChangeSet, FieldChange, ObjectChange, Operation
 
 _SIGNS = {Operation.CREATE: "+", Operation.UPDATE: "~", Operation.PRUNE: "-", Operation.NONE: " "}
 _COLOURS = {"+": "32", "-": "31", "~": "33"}
 _LONGEST_VALUE = 400
+_LONGEST_TEXT = 20_000
+# The line above the fields says these already.
+_NAMED_BY_REF = frozenset(("apiVersion", "kind", "metadata.name", "metadata.namespace"))
 
 
 def summary(change_set: ChangeSet) -> str:
@@ -123,14 +128,29 @@ def _section(app: AppChanges) -> Iterator[str]:
 def _object_lines(change: ObjectChange) -> Iterator[str]:
     yield f"{_SIGNS[change.operation]} {change.ref}"
     for field in change.fields:
-        yield from _field_lines(field)
+        if field.path not in _NAMED_BY_REF:
+            yield from _field_lines(field)
 
 
 def _field_lines(field: FieldChange) -> Iterator[str]:
+    before, after = _paragraph(field.before), _paragraph(field.after)
+    if max(len(before), len(after)) > 1:
+        yield f"    {field.path}:"
+        changes = unified_diff(before, after, n=2, lineterm="")
+        yield from (f"{line[0]}     {line[1:]}" for line in changes if not line.startswith(("---", "+++", "@@")))
+        return
     if field.before is not None:
         yield f"-   {field.path}: {_clip(field.before)}"
     if field.after is not None:
         yield f"+   {field.path}: {_clip(field.after)}"
+
+
+def _paragraph(value: str | None) -> list[str]:
+    """The lines of a text value; at most one for everything else, and for what is too long to be read."""
+    if value is None or "\\n" not in value or len(value) > _LONGEST_TEXT:
+        return []
+    text = json.loads(value) if value.startswith('"') else None
+    return text.splitlines() if isinstance(text, str) else []
 
 
 def _clip(value: str | None) -> str:

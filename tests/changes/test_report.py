@@ -42,6 +42,21 @@ def test_a_value_with_backticks_cannot_end_the_fence() -> None:
     assert document.rstrip().endswith(fence.group(1))
 
 
+def test_a_text_of_many_lines_is_compared_line_by_line() -> None:
+    """A configuration file in a ConfigMap is read as a file."""
+    before, after = '"a: 1\\nb: 2\\nc: 3\\n"', '"a: 1\\nb: 5\\nc: 3\\n"'
+    lines = text(change_set(FieldChange("data.file", before, after))).splitlines()
+    shown = [line.strip() for line in lines if "data.file" in line or line.strip()[:1] in "+-ac"]
+    assert shown[-5:] == ["data.file:", "a: 1", "-     b: 2", "+     b: 5", "c: 3"]
+
+
+def test_markup_in_a_text_of_many_lines_stays_inside_the_fence() -> None:
+    """A line of backticks in a file is no fence."""
+    document = markdown(change_set(FieldChange("data.x", None, '"a\\n````\\n# owned\\n"')))
+    assert "`````diff" in document
+    assert document.rstrip().endswith("`````")
+
+
 def test_warnings_cannot_mention_or_link() -> None:
     """Text outside a code block is escaped."""
     document = markdown(change_set(warnings=("see [here](http://x) @team <b>",)))
