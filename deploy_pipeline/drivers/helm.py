@@ -15,6 +15,7 @@ from deploy_pipeline.changes import AppChanges, ObjectChange, Operation
 from deploy_pipeline.channels import Driver
 from deploy_pipeline.cluster.objects import Manifest, ObjectRef, helm_release_of
 from deploy_pipeline.drivers import helm_tool
+from deploy_pipeline.drivers.helm_prediction import predict
 from deploy_pipeline.drivers.plan import (
     AppPlan,
     Leaving,
@@ -40,7 +41,8 @@ def plan(target: Target) -> AppPlan:
     with helm_tool.workspace(target, values) as helm:
         stored = helm.stored()
         _check_pending(target, stored)
-        manifest, hooks = helm.predicted()
+        rendering = predict(helm, stored)
+        manifest = rendering.manifest
         wanted = helm.objects(manifest)
         known = wanted if stored and stored.manifest == manifest else helm.objects(stored.manifest) if stored else ()
     objects = tuple(_as_applied(target, manifest) for manifest in wanted)
@@ -53,7 +55,7 @@ def plan(target: Target) -> AppPlan:
             app=target.app.name,
             driver=Driver.HELM.value,
             objects=(*(step.change for step in steps), *changes, *leaving.changes),
-            hooks=hooks,
+            hooks=tuple(sorted(hook.label for hook in rendering.hooks)),
             warnings=leaving.warnings,
             reapply=_reason_to_run(stored, same=known == wanted),
         ),

@@ -6,11 +6,15 @@ Nothing here decides anything. Helm's output may hold secret values; it stays in
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from deploy_pipeline.cluster.objects import Manifest
 from deploy_pipeline.drivers.plan import Target
@@ -18,9 +22,11 @@ from deploy_pipeline.errors import ClusterUnreachable, FailedError, ManifestReje
 from deploy_pipeline.private_files import private_directory
 from deploy_pipeline.rendering import parse_manifests
 from deploy_pipeline.settings import tool_path
-from deploy_pipeline.tools import ToolResult, run_tool, tool_environment
+from deploy_pipeline.tools import ToolResult, isolated_environment, run_tool, tool_environment
 
 _PLAN_TIMEOUT = 120.0
+_CLIENT = ("--dry-run=client", "--hide-notes")
+_SERVER = ("--dry-run=server", "--hide-notes")
 _GRACE = 30.0  # beyond Helm's own --timeout, so that Helm can say what went wrong
 
 
@@ -33,6 +39,27 @@ class StoredRelease:
 
 
 @dataclass(frozen=True)
+class Hook:
+    """One hook of a chart: what people see of it, and its text, which may hold secret values."""
+
+    label: str
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What a chart gives. ``manifest`` is text, and may hold secret values."""
+
+    manifest: str = field(repr=False)
+    hooks: tuple[Hook, ...]
+
+    @property
+    def documents(self) -> Counter[str]:
+        """Every document with where it comes from, counted: equal if two renderings are."""
+        return Counter([*documents(self.manifest), *(hook.text for hook in self.hooks)])
+
+
+@dataclass(frozen=True)
 class Helm:
     """Helm with one app's chart and values laid out in a private directory."""
 
@@ -41,13 +68,37 @@ class Helm:
     chart: Path
     values: tuple[Path, ...]
 
-    def predicted(self) -> tuple[str, tuple[str, ...]]:
-        """The manifest Helm would send, and its hooks, rendered against the live cluster."""
-        answer = self._json(
-            [*self._upgrade(), "--dry-run=server", "--hide-notes"], "upgrade --dry-run=server", _PLAN_TIMEOUT
+    def rendered(self, *, installed: bool, capabilities: Sequence[str]) -> Rendering:
+        """What the chart gives without a look at the cluster's objects: ``lookup`` finds nothing.
+
+        ``helm upgrade --dry-run=client`` still asks the cluster for its capabilities and the release's revision; for a
+        release that is not installed Helm does not, so that ``capabilities`` are given as options.
+        """
+        if installed:
+            return _rendering(self._json([*self._upgrade(), *_CLIENT], "upgrade --dry-run=client", _PLAN_TIMEOUT))
+        arguments = ["template", *self._release(), "--skip-crds", *capabilities]
+        result = run_tool(
+            [tool_path("helm"), *arguments],
+            cwd=self.directory,
+            env=isolated_environment(self.directory),
+            timeout=_PLAN_TIMEOUT,
         )
-        hooks = sorted(_hook(hook) for hook in answer.get("hooks") or ())
-        return str(answer.get("manifest") or ""), tuple(hooks)
+        _checked(self.target, result, "helm template --dry-run=client")
+        return Rendering(*_sorted_out(result.stdout.decode()))
+
+    def dry_run(self, *more: str) -> Rendering | ToolResult:
+        """What Helm would send, rendered with the live cluster; the tool's result if Helm refuses.
+
+        Either may hold what a template looked up in the cluster, which nobody may see.
+        """
+        result = self._run([*self._upgrade(), *_SERVER, *more], _PLAN_TIMEOUT)
+        if result.returncode:
+            return result
+        return _rendering(self._parsed(result, "helm upgrade --dry-run=server"))
+
+    def refuse(self, result: ToolResult) -> None:
+        """Raise what Helm's server-side dry run said. For a chart that gives the same without the cluster only."""
+        _checked(self.target, result, "helm upgrade --dry-run=server")
 
     def stored(self) -> StoredRelease | None:
         """The release as Helm has stored it, or None."""
@@ -76,20 +127,25 @@ class Helm:
         return int(self._json(arguments, "upgrade --install", timeout + _GRACE)["version"])
 
     def _upgrade(self) -> list[str]:
-        app = self.target.app
-        files = [argument for path in self.values for argument in ("--values", str(path))]
         return [
-            *("upgrade", "--install", str(app.helm_name), str(self.chart), *files),
-            *("--namespace", str(app.namespace), "--create-namespace", "--reset-values"),
+            *("upgrade", "--install", *self._release(), "--create-namespace", "--reset-values"),
             *("--server-side=true", "--force-conflicts", "--output", "json"),
         ]
+
+    def _release(self) -> list[str]:
+        app = self.target.app
+        files = [argument for path in self.values for argument in ("--values", str(path))]
+        return [str(app.helm_name), str(self.chart), *files, "--namespace", str(app.namespace)]
 
     def _json(self, arguments: Sequence[str], what: str, timeout: float) -> Mapping[str, Any]:
         return self._parsed(self._run(arguments, timeout), f"helm {what}")
 
     def _parsed(self, result: ToolResult, what: str) -> Mapping[str, Any]:
         _checked(self.target, result, what)
-        answer: Mapping[str, Any] = json.loads(result.stdout)
+        try:
+            answer: Mapping[str, Any] = json.loads(result.stdout)
+        except ValueError:  # whose words quote the text, secret values and all
+            raise FailedError(f"app {self.target.app.name}: the answer of {what} is not JSON") from None
         return answer
 
     def _run(self, arguments: Sequence[str], timeout: float) -> ToolResult:
@@ -146,5 +202,33 @@ def _checked(target: Target, result: ToolResult, what: str) -> None:
     raise FailedError(message)
 
 
-def _hook(hook: Mapping[str, Any]) -> str:
+def documents(text: str) -> list[str]:
+    """The documents of a manifest, each with Helm's comment that says which template it comes from."""
+    return [part.strip() for part in re.split(r"^---[^\S\n]*$", text, flags=re.MULTILINE) if part.strip()]
+
+
+def _rendering(answer: Mapping[str, Any]) -> Rendering:
+    hooks = [
+        Hook(_label(hook), f"# Source: {hook.get('path')}\n{str(hook.get('manifest') or '').strip()}")
+        for hook in answer.get("hooks") or ()
+    ]
+    return Rendering(str(answer.get("manifest") or ""), tuple(hooks))
+
+
+def _sorted_out(text: str) -> tuple[str, tuple[Hook, ...]]:
+    """Manifest and hooks of what ``helm template`` prints, which has the hooks among the objects."""
+    objects, hooks = [], []
+    for document in documents(text):
+        content = yaml.load(document, Loader=yaml.CSafeLoader) or {}
+        annotations = (content.get("metadata") or {}).get("annotations") or {}
+        if "helm.sh/hook" in annotations:
+            events = [event.strip() for event in str(annotations["helm.sh/hook"]).split(",")]
+            named = {"kind": content.get("kind"), "name": content["metadata"].get("name"), "events": events}
+            hooks.append(Hook(_label(named), document))
+        else:
+            objects.append(document)
+    return "\n---\n".join(objects), tuple(hooks)
+
+
+def _label(hook: Mapping[str, Any]) -> str:
     return f"{hook.get('kind')} {hook.get('name')} ({', '.join(hook.get('events') or ())})"

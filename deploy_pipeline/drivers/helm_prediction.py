@@ -1,0 +1,66 @@
+"""What Helm will send for a chart, if the chart alone decides it.
+
+A template can read the live cluster (``lookup``), any Secret of it, and can put it wherever it likes: into an object,
+the name of one, the message of ``fail``. So a chart is first rendered without the cluster, and only what is the same
+with it is shown, planned or released. What differs is named as it is without the cluster; its content, and Helm's own
+words about it, stay here. That also finds charts that give another result each time (``randAlphaNum``, ``now``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from deploy_pipeline.cluster.connection import Connection
+from deploy_pipeline.drivers.helm_tool import Helm, Rendering, StoredRelease
+from deploy_pipeline.errors import ClusterUnreachable, ManifestRejected
+
+_HINT = "give the chart what it needs as values: stored secrets come through secret_helm_values"
+
+
+def predict(helm: Helm, stored: StoredRelease | None) -> Rendering:
+    """What a release would send, and its hooks. Raises ManifestRejected."""
+    installed = stored is not None and stored.status != "uninstalled"
+    capabilities = () if installed else tuple(_capabilities(helm.target.cluster.connection))
+    alone = helm.rendered(installed=installed, capabilities=capabilities)
+    for manifest in helm.objects(alone.manifest):
+        helm.target.cluster.resources.of(manifest)  # Helm would name a kind that it cannot find; so do we
+    live = helm.dry_run()
+    if isinstance(live, Rendering):
+        _check_same(helm, alone, live)
+        return alone
+    # Refused. Why may be said only if the chart is surely innocent: without Helm's own checks it must render the same.
+    again = helm.dry_run("--take-ownership", "--disable-openapi-validation")
+    if isinstance(again, Rendering):
+        _check_same(helm, alone, again)
+        helm.refuse(live)
+    if "cluster unreachable" in live.stderr.lower():
+        raise ClusterUnreachable(f"app {helm.target.app.name}: Helm does not reach the cluster")
+    raise _refusal(helm, "Helm refuses it with the cluster, and not without (its words may quote the cluster)")
+
+
+def _check_same(helm: Helm, alone: Rendering, live: Rendering) -> None:
+    if alone.documents != live.documents:
+        differing = [document for document in alone.documents if document not in live.documents]
+        named = [f"{m['kind']} {m['metadata']['name']}" for m in helm.objects("\n---\n".join(differing))]
+        raise _refusal(helm, *(named or ["there are objects that only the live cluster brings about"]))
+
+
+def _refusal(helm: Helm, *details: str) -> ManifestRejected:
+    return ManifestRejected(
+        f"app {helm.target.app.name}: the chart reads the live cluster (lookup) or gives another result each time "
+        "(random values, times): what it would apply cannot be approved",
+        details=details,
+        hint=_HINT,
+    )
+
+
+def _capabilities(connection: Connection) -> Iterator[str]:
+    """Options that tell Helm of the cluster's version, and of each API version and kind it serves."""
+    yield from ("--kube-version", str(connection.get("/version").body["gitVersion"]))
+    groups = connection.get("/apis").body.get("groups") or ()
+    served = {version["groupVersion"]: f"/apis/{version['groupVersion']}" for g in groups for version in g["versions"]}
+    served |= {version: f"/api/{version}" for version in connection.get("/api").body.get("versions") or ()}
+    for version, path in served.items():
+        yield from ("--api-versions", version)
+        kinds = sorted({entry["kind"] for entry in connection.get(path).body.get("resources") or ()})
+        yield from (option for kind in kinds for option in ("--api-versions", f"{version}/{kind}"))
