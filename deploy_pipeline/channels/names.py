@@ -18,6 +18,9 @@ from deploy_pipeline.channels.faults import shown
 _DNS_LABEL = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 _STORE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:")
+# Helm takes one --values for several files at commas, reads it as CSV with quotes, and has a meaning for the others in
+# --set: such a name could stand for a file outside the tree.
+_SPLITTING = re.compile(r'[,"{}\\]')
 
 
 def dns_label(longest: int) -> Callable[[str], str]:
@@ -54,6 +57,8 @@ def inner_path(path: str) -> str:
         raise ValueError(f"must be a path from the top of the repository, not {shown(path)}")
     if ".." in re.split(r"[/\\]", path):
         raise ValueError(f"must not contain '..': {shown(path)}")
+    if found := _SPLITTING.search(path):
+        raise ValueError(f"must not contain '{found[0]}', which helm would read as more than a name: {shown(path)}")
     normal = normpath(path)
     if normal.startswith("-"):
         raise ValueError(f"must not begin with '-': {shown(path)}")

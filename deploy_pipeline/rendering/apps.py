@@ -121,6 +121,9 @@ def _kustomize(app: App, workplace: Workplace) -> list[str]:
 def _helm(app: App, workplace: Workplace) -> list[str]:
     values = [f"./{path}" for path in app.helm_values]
     values += [str(_shape_file(name, workplace)) for name in app.secret_helm_values]
+    if any("," in path for path in values):
+        # Channel files cannot name such a path; if one gets here all the same, helm would read other files instead.
+        raise RenderFailed("a path of a values file contains a comma, at which helm would split it", details=values)
     return [
         tool_path("helm"),
         *("template", str(app.helm_name), f"./{app.helm_chart}", "--namespace", str(app.namespace)),

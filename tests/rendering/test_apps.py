@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
-from deploy_pipeline.errors import RenderFailed
+from deploy_pipeline.errors import ChannelFaults, RenderFailed
 from deploy_pipeline.rendering import read_rendered
 from tests.rendering.conftest import CONFIG_MAP, Deployer
 
@@ -237,6 +239,28 @@ def test_kustomize_runs_no_programs(small_deployer: Make) -> None:
     """Charts inflated by kustomize, with which a branch could run anything, are off."""
     told = failure(small_deployer({"kubernetes/app/kustomization.yaml": "helmCharts: [{name: x, repo: x}]\n"}))
     assert "must specify --enable-helm" in told
+
+
+def test_values_cannot_name_a_file_of_the_deployer(small_deployer: Make, tmp_path: Path) -> None:
+    """Helm splits at commas: a file whose name goes on with the path of another one would make it read that one."""
+    outside = tmp_path / "outside.yaml"
+    outside.write_text("v: of-the-deployer\n")
+    name = f"kubernetes/v,{outside}"
+    apps = HELM.replace("[kubernetes/v.yaml]", f"[kubernetes/v, '{name}']")
+    deployer = small_deployer(CHART | {"kubernetes/v": "{}\n", name: "{}\n"}, apps=apps)
+    with pytest.raises(ChannelFaults, match="must not contain ','"):
+        deployer.render()
+    assert "candidates/main" not in deployer.origin.heads()
+
+
+def test_values_with_a_comma_never_reach_helm(
+    small_deployer: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever made the path: here it is the deployer's own directory for temporary files."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "a,b"))
+    (tmp_path / "a,b").mkdir()
+    apps = HELM + "  secret_helm_values: [metabase-test]\n"
+    assert "contains a comma" in failure(small_deployer(CHART, apps=apps))
 
 
 def test_tool_that_never_ends_is_a_fault_of_the_app(small_deployer: Make) -> None:
