@@ -98,9 +98,13 @@ def _stateful_set(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Readine
         return _progress("the controller has not seen it yet")
     if status.get("replicas", 0) < wanted or status.get("readyReplicas", 0) < wanted:
         return _progress(f"{status.get('readyReplicas', 0)} of {wanted} replicas are ready")
-    partition = (strategy.get("rollingUpdate") or {}).get("partition", 0)
-    if status.get("updatedReplicas", wanted) < wanted - partition:
-        return _progress(f"{status.get('updatedReplicas', 0)} of {wanted - partition} replicas are updated")
+    partition = (strategy.get("rollingUpdate") or {}).get("partition") or 0
+    updated = status.get("updatedReplicas", 0)  # the server leaves a zero out
+    if updated < wanted - partition:
+        return _progress(f"{updated} of {wanted - partition} replicas are updated")
+    current, update = status.get("currentRevision"), status.get("updateRevision")
+    if not partition and current and update and current != update:
+        return _progress(f"the rollout from {current} to {update} is not complete")
     return _READY
 
 

@@ -72,6 +72,35 @@ CASES: tuple[tuple[str, dict[str, Any] | None, Verdict, str], ...] = (
         "",
     ),
     ("set not updated", live("StatefulSet", {**ROLLED_OUT, "updatedReplicas": 1}, TWO), WAIT, "1 of 2"),
+    (
+        "set just observed",
+        live("StatefulSet", {key: ROLLED_OUT[key] for key in ROLLED_OUT if key != "updatedReplicas"}, TWO),
+        WAIT,
+        "0 of 2 replicas are updated",
+    ),
+    (
+        "set between revisions",
+        live("StatefulSet", {**ROLLED_OUT, "currentRevision": "x-1", "updateRevision": "x-2"}, TWO),
+        WAIT,
+        "from x-1 to x-2",
+    ),
+    (
+        "set at its revision",
+        live("StatefulSet", {**ROLLED_OUT, "currentRevision": "x-2", "updateRevision": "x-2"}, TWO),
+        READY,
+        "",
+    ),
+    (
+        "set held between revisions by its partition",
+        live(
+            "StatefulSet",
+            {**ROLLED_OUT, "updatedReplicas": 1, "currentRevision": "x-1", "updateRevision": "x-2"},
+            {**TWO, "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}},
+        ),
+        READY,
+        "",
+    ),
+    ("set scaled to zero", live("StatefulSet", {"observedGeneration": 2}, {"replicas": 0}), READY, ""),
     ("set on delete", live("StatefulSet", {}, {"updateStrategy": {"type": "OnDelete"}}), READY, ""),
     (
         "daemons",
