@@ -11,12 +11,14 @@ import os
 import resource
 import select
 import selectors
+import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import IO, cast
 
@@ -25,6 +27,7 @@ from deploy_pipeline.errors import ToolStopped
 _OUTPUT_LIMIT = 64 * 1024 * 1024
 _MEMORY_LIMIT = 2 * 1024 * 1024 * 1024
 _CHUNK = 65536
+_LOOK = 0.5
 _REFUSING = "http://127.0.0.1:9"  # the discard port: nobody listens
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _FOREIGN = ("HELM_", "GIT_", "DEPLOY_", "DAGSTER_")
@@ -48,22 +51,31 @@ def run_tool(
     timeout: float,
     output_limit: int = _OUTPUT_LIMIT,
     stdin: bytes = b"",
+    proceed: Callable[[], None] | None = None,
 ) -> ToolResult:
     """Run a tool to its end; its exit status is the caller's to judge.
 
     ``timeout`` is in seconds, ``output_limit`` in bytes of both outputs together. Beyond either, the tool and every
-    process it started are killed and ToolStopped is raised.
+    process it started are killed and ToolStopped is raised. They are killed as well when ``proceed``, which is called
+    every half second meanwhile, raises, and when the deployer itself is killed (on Linux).
     """
     started = time.monotonic()
+    watch = _Watch(started + timeout, proceed)
     pipe = subprocess.PIPE
     process = subprocess.Popen(
-        argv, cwd=cwd, env=dict(env), stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+        [*_ending_with_us(), *argv],
+        cwd=cwd,
+        env=dict(env),
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        start_new_session=True,
     )
     try:
         _limit_memory(process.pid)
-        stdout, stderr = _communicate(process, stdin, started + timeout, output_limit)
-        process.wait(max(0.0, started + timeout - time.monotonic()))
-    except (TimeoutError, subprocess.TimeoutExpired):
+        stdout, stderr = _communicate(process, stdin, watch, output_limit)
+        _wait(process, watch)
+    except TimeoutError:
         raise ToolStopped(f"{_name(argv)} took longer than {timeout:g} s and was stopped") from None
     except OverflowError:
         raise ToolStopped(f"{_name(argv)} printed more than {output_limit} bytes and was stopped") from None
@@ -122,7 +134,49 @@ def _private_directories(home: Path) -> dict[str, str]:
     }
 
 
-def _communicate(process: subprocess.Popen[bytes], stdin: bytes, deadline: float, limit: int) -> tuple[bytes, bytes]:
+class _Watch:
+    """Says how long to wait for the tool at a time, and looks between two waits whether to go on."""
+
+    def __init__(self, deadline: float, proceed: Callable[[], None] | None) -> None:
+        self._deadline = deadline
+        self._proceed = proceed
+        self._looked = time.monotonic()
+
+    def pause(self) -> float:
+        """Seconds to wait now; TimeoutError when the time is over, or what ``proceed`` raises."""
+        now = time.monotonic()
+        if now > self._deadline:
+            raise TimeoutError
+        if self._proceed and now - self._looked >= _LOOK:
+            self._looked = now
+            self._proceed()
+        return min(_LOOK, self._deadline - now)
+
+
+@cache
+def _ending_with_us() -> tuple[str, ...]:
+    """The command that makes the kernel kill a tool when its deployer is killed: Helm must not go on without a lock.
+
+    prctl(2), PR_SET_PDEATHSIG: the signal comes when the thread that started the tool ends, and that one waits for it.
+    util-linux has it as a program; a ``preexec_fn`` would run Python in the fork of a process with many threads. Where
+    there is no such program or it lacks the option (busybox): nothing.
+    """
+    program = shutil.which("setpriv", path=os.defpath)
+    command = (str(program), "--pdeathsig", "KILL", "--")
+    if not program or subprocess.run([*command, program, "--version"], capture_output=True, check=False).returncode:
+        return ()
+    return command
+
+
+def _wait(process: subprocess.Popen[bytes], watch: _Watch) -> None:
+    """Wait for the end of a tool that closed its outputs, which most do by ending."""
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(watch.pause())
+            return
+
+
+def _communicate(process: subprocess.Popen[bytes], stdin: bytes, watch: _Watch, limit: int) -> tuple[bytes, bytes]:
     """Feed and drain the process; TimeoutError or OverflowError when it goes beyond its limits."""
     source, stdout, stderr = _pipes(process)
     outputs = {stdout: bytearray(), stderr: bytearray()}
@@ -131,9 +185,7 @@ def _communicate(process: subprocess.Popen[bytes], stdin: bytes, deadline: float
             selector.register(stream, selectors.EVENT_READ)
         selector.register(source, selectors.EVENT_WRITE)
         while selector.get_map():
-            if time.monotonic() > deadline:
-                raise TimeoutError
-            for key, _ in selector.select(max(0.0, deadline - time.monotonic())):
+            for key, _ in selector.select(watch.pause()):
                 if key.fileobj is source:
                     stdin = _feed(source, stdin)
                     done = not stdin

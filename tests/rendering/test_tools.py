@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy_pipeline.errors import ToolStopped
+from deploy_pipeline.errors import RaceLost, ToolStopped
 from deploy_pipeline.tools import ToolResult, isolated_environment, run_tool, tool_environment
 
 
@@ -59,6 +61,52 @@ def test_tool_that_prints_without_end_is_killed(tmp_path: Path) -> None:
     """The deployer's memory is not at the tool's disposal."""
     with pytest.raises(ToolStopped, match="more than 1000 bytes"):
         python("while True: print('x' * 100)", tmp_path, limit=1000)
+
+
+def test_tool_is_killed_when_it_may_not_proceed(tmp_path: Path) -> None:
+    """Whoever waits loses its lock: the error goes on, and the tool does nothing more, however silent it is."""
+    asked: list[float] = []
+
+    def proceed() -> None:
+        asked.append(time.monotonic())
+        if len(asked) == 2:
+            raise RaceLost("the lock is gone")
+
+    program = "import os, time; os.close(1); os.close(2); time.sleep(2); open('late', 'w')"
+    started = time.monotonic()
+    with pytest.raises(RaceLost):
+        run_tool([sys.executable, "-c", program], cwd=tmp_path, env={}, timeout=20, proceed=proceed)
+    assert time.monotonic() - started < 1.9
+    assert asked[1] - asked[0] > 0.4
+    time.sleep(1.5)
+    assert not (tmp_path / "late").exists()
+
+
+def test_proceed_is_asked_of_a_tool_that_prints_all_the_time(tmp_path: Path) -> None:
+    """As often as of a silent one, not once a line."""
+    asked: list[int] = []
+    program = "import time\nfor _ in range(60): print('x', flush=True); time.sleep(.02)"
+    run_tool([sys.executable, "-c", program], cwd=tmp_path, env={}, timeout=20, proceed=lambda: asked.append(1))
+    assert 1 <= len(asked) <= 5
+
+
+@pytest.mark.skipif(not shutil.which("setpriv", path=os.defpath), reason="the system cannot tie a tool to its parent")
+def test_tool_ends_with_its_deployer(tmp_path: Path) -> None:
+    """A deployer that is killed leaves no Helm running, though a worker thread started it."""
+    tool = "import os, time; open('begun', 'w'); time.sleep(2); open('late', 'w')"
+    call = f"run_tool([sys.executable, '-c', {tool!r}], cwd=Path({str(tmp_path)!r}), env={{}}, timeout=20)"
+    program = (
+        "import sys, threading\nfrom pathlib import Path\nfrom deploy_pipeline.tools import run_tool\n"
+        f"threading.Thread(target=lambda: {call}).start()"
+    )
+    deployer = subprocess.Popen([sys.executable, "-c", program])
+    while not (tmp_path / "begun").exists():
+        assert deployer.poll() is None
+        time.sleep(0.05)
+    deployer.kill()
+    deployer.wait()
+    time.sleep(2.5)
+    assert not (tmp_path / "late").exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system offers no limit")
