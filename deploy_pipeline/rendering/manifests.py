@@ -17,6 +17,7 @@ import yaml
 
 from deploy_pipeline.channels import App, Tree
 from deploy_pipeline.errors import RefusedError, RenderFailed
+from deploy_pipeline.rendering.reading import JsonLoader
 from deploy_pipeline.settings import tool_path
 from deploy_pipeline.tools import run_tool
 
@@ -48,14 +49,18 @@ def read_rendered(tree: Tree, channel: str, app: str) -> list[Manifest]:
     """
     path = rendered_path(channel, app)
     try:
-        documents = list(yaml.load_all(tree.read(path), Loader=yaml.CSafeLoader))
+        content = tree.read(path)
     except KeyError:
         raise RefusedError(
             f"{path} is missing: app {app} of channel {channel} was never rendered",
             hint="release a commit that the pipeline rendered, not one of a source branch",
         ) from None
-    except yaml.YAMLError as error:
-        raise RefusedError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    try:
+        documents = list(yaml.load_all(content, Loader=JsonLoader))
+    except (yaml.YAMLError, LookupError, ValueError, TypeError, RecursionError) as error:
+        raise RefusedError(
+            f"{path} is not as the pipeline writes it: {' '.join(str(error).split())}", hint="render the branch again"
+        ) from None
     manifests = [document for document in documents if document is not None]
     if faults := list(_faults(manifests)):
         raise RefusedError(f"{path} holds what is no manifest", details=faults, hint="render the branch again")
@@ -156,6 +161,10 @@ def _sort_key(manifest: Manifest) -> tuple[str, ...]:
 
 class _Dumper(yaml.CSafeDumper):
     """Writes texts so that every reader takes them for texts, and long ones so that people can read them."""
+
+    def ignore_aliases(self, _: Any) -> bool:
+        """Write equal parts out each time: nobody should have to look up what is applied."""
+        return True
 
 
 def _text(dumper: yaml.CSafeDumper, text: str) -> yaml.ScalarNode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
+
+
+HEAD = "apiVersion: v1\nkind: X\nmetadata: {name: x}\n"
 
 
 class _File:
@@ -108,3 +112,46 @@ def test_what_is_no_manifest_is_refused(content: bytes) -> None:
     """Somebody edited the file by hand: a refusal, not a crash and not an empty app."""
     with pytest.raises(RefusedError, match=r"rendered/test/app\.yaml"):
         read_rendered(_File(content), "test", "app")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("2026-99-99", "1:99:99", "=", "<<", "0b2", "1_0", ".inf", ".nan", "yes", "on"),
+        "2026-01-02",
+    ],
+)
+def test_plain_text_that_only_yaml_1_1_takes_for_something_else_stays_text(value: str) -> None:
+    """Dates, sexagesimal numbers and the like are no JSON, and some of them crash PyYAML."""
+    (manifest,) = read_rendered(_File(f"{HEAD}data: {{a: {value}}}\n".encode()), "test", "app")
+    assert manifest["data"] == {"a": value}
+
+
+def test_plain_values_are_those_of_the_core_schema() -> None:
+    """Numbers, truth values and nothing, as JSON has them."""
+    text = f"{HEAD}data: [1, -2, 0o17, 0x1F, 1.5, 1e3, .5, true, False, null, ~]\n"
+    (manifest,) = read_rendered(_File(text.encode()), "test", "app")
+    assert json.dumps(manifest["data"]) == "[1, -2, 15, 31, 1.5, 1000.0, 0.5, true, false, null, null]"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(
+            "017",
+            "1e999",
+            "9" * 5000,
+            "!!binary aGk=",
+            "!!set {a}",
+            "!!timestamp 2026-01-02",
+            "!!python/name:os.system",
+        ),
+        *("{1: a}", "{[a]: b}", "{{a: b}: c}", "{a: 1, a: 2}", "&a [*a]", "{a: &x [1], b: *x}", "{a: &x {}, <<: *x}"),
+        *("[" * 900 + "]" * 900, "[" * 100_000, "\xff", "!!int x", "!!float {}", "!!bool maybe", "!!map x"),
+    ],
+    ids=lambda data: data[:12],
+)
+def test_what_the_pipeline_never_writes_is_refused(data: str) -> None:
+    """No crash, no value that is no JSON, and nothing that two readers see differently."""
+    with pytest.raises(RefusedError, match=r"rendered/test/app\.yaml is not as the pipeline writes it"):
+        read_rendered(_File(f"{HEAD}data: {data}\n".encode("latin-1")), "test", "app")
