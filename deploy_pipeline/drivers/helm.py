@@ -7,25 +7,22 @@ stored release only, and would not see what changed in the cluster since.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from deploy_pipeline.changes import AppChanges, ObjectChange, Operation
 from deploy_pipeline.channels import Driver
-from deploy_pipeline.cluster.objects import Manifest, ObjectRef, helm_release_of
+from deploy_pipeline.cluster.objects import Manifest, ObjectRef
 from deploy_pipeline.drivers import helm_tool
+from deploy_pipeline.drivers.helm_leaving import plan_upgrade, prune_left
 from deploy_pipeline.drivers.helm_prediction import predict
 from deploy_pipeline.drivers.plan import (
     AppPlan,
-    Leaving,
-    Step,
     Target,
     apply_steps,
-    plan_leaving,
+    check_release,
     plan_objects,
     plan_step,
-    prune_objects,
     secret_manifests,
 )
 from deploy_pipeline.errors import ApprovalError, OwnedByAnother
@@ -37,6 +34,8 @@ _MANAGER = "helm"  # the field manager of Helm 4's server-side apply
 
 def plan(target: Target) -> AppPlan:
     """What a release would do for the app. Reads and tries only."""
+    release = (str(target.app.namespace), str(target.app.helm_name))
+    check_release(target, release)
     values = _secret_values(target)
     with helm_tool.workspace(target, values) as helm:
         stored = helm.stored()
@@ -44,11 +43,19 @@ def plan(target: Target) -> AppPlan:
         rendering = predict(helm, stored)
         manifest = rendering.manifest
         wanted = helm.objects(manifest)
-        known = wanted if stored and stored.manifest == manifest else helm.objects(stored.manifest) if stored else ()
+        same = stored is not None and (stored.manifest == manifest or helm.objects(stored.manifest) == wanted)
+        base = (
+            helm.objects(stored.base) if stored and stored.status != "uninstalled" and stored.base != manifest else ()
+        )
     objects = tuple(_as_applied(target, manifest) for manifest in wanted)
     steps = plan_objects(target, tuple(secret_manifests(target).values()))
     changes = [plan_step(target, manifest, _MANAGER).change for manifest in objects]
-    leaving = _leaving(target, known, objects, steps)
+    leaving = plan_upgrade(
+        target,
+        release,
+        [_as_applied(target, manifest) for manifest in base],
+        {ObjectRef.of(manifest) for manifest in (*objects, *(step.manifest for step in steps))},
+    )
     return AppPlan(
         target,
         AppChanges(
@@ -57,13 +64,13 @@ def plan(target: Target) -> AppPlan:
             objects=(*(step.change for step in steps), *changes, *leaving.changes),
             hooks=tuple(sorted(hook.label for hook in rendering.hooks)),
             warnings=leaving.warnings,
-            reapply=_reason_to_run(stored, same=known == wanted),
+            reapply=_reason_to_run(stored, same=same),
         ),
         steps,
         watched=objects,
         prunes=leaving.prunes,
         kept=leaving.kept,
-        helm_release=(str(target.app.namespace), str(target.app.helm_name)),
+        helm_release=release,
         values=values,
     )
 
@@ -100,9 +107,8 @@ def _check_unchanged(planned: AppPlan) -> None:
 
 
 def prune(plan: AppPlan, before_write: Callable[[], None]) -> None:
-    """Delete Secrets that left the app; what left the chart, Helm has deleted itself."""
-    ours = [live for live in plan.prunes if helm_release_of(live) is None]
-    prune_objects(plan.target, ours, before_write)
+    """Delete what left the app and is still there: Secrets, and what a failed revision of the chart made."""
+    prune_left(plan.target, plan.prunes, before_write)
 
 
 def _secret_values(target: Target) -> tuple[bytes, ...]:
@@ -112,25 +118,6 @@ def _secret_values(target: Target) -> tuple[bytes, ...]:
         target.cluster.redactor.learn(leaves(helm_values(stored)))
         found.append(stored.content)
     return tuple(found)
-
-
-def _leaving(target: Target, known: Sequence[Manifest], objects: Sequence[Manifest], steps: Sequence[Step]) -> Leaving:
-    """What Helm will delete (it is in the stored manifest ``known``), and Secrets of ours that left the app."""
-    wanted = [*objects, *(step.manifest for step in steps)]
-    before = [_as_applied(target, manifest) for manifest in known]
-    ours = plan_leaving(target, [*wanted, *before])
-    refs = {ObjectRef.of(manifest) for manifest in wanted}
-    prunes = []
-    for manifest in before:
-        if ObjectRef.of(manifest) not in refs and not _has_keep_policy(manifest):
-            live = target.cluster.objects.live(manifest)
-            prunes += [live] if live is not None else []
-    return Leaving((*ours.prunes, *prunes), ours.kept, ours.warnings)
-
-
-def _has_keep_policy(manifest: Mapping[str, Any]) -> bool:
-    annotations = manifest["metadata"].get("annotations") or {}
-    return str(annotations.get("helm.sh/resource-policy", "")).strip() == "keep"
 
 
 def _as_applied(target: Target, manifest: Manifest) -> Manifest:

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,14 @@ _GRACE = 30.0  # beyond Helm's own --timeout, so that Helm can say what went wro
 
 @dataclass(frozen=True)
 class StoredRelease:
-    """What Helm has stored of a release. ``manifest`` is text, and may hold secret values."""
+    """What Helm has stored of a release: text, and may hold secret values.
+
+    ``manifest`` is that of the last revision, ``base`` that of the revision the next upgrade is compared with.
+    """
 
     status: str
     manifest: str = field(repr=False)
+    base: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,20 @@ class Helm:
         if result.returncode and "not found" in result.stderr:
             return None
         answer = self._parsed(result, "helm status")
-        return StoredRelease(str(answer["info"]["status"]), str(answer.get("manifest") or ""))
+        status, manifest = str(answer["info"]["status"]), str(answer.get("manifest") or "")
+        return StoredRelease(status, manifest, manifest if status == "deployed" else self._base(manifest))
+
+    def _base(self, last: str) -> str:
+        """The manifest of the last revision that is deployed; if none is, Helm takes the ``last`` one."""
+        release = [str(self.target.app.helm_name), "--namespace", str(self.target.app.namespace)]
+        answer = self._run(["history", *release, "--output", "json"], _PLAN_TIMEOUT)
+        revisions = self._parsed(answer, "helm status (history)")
+        deployed = [entry["revision"] for entry in revisions if entry["status"] == "deployed"]
+        if not deployed:
+            return last
+        found = self._run(["get", "manifest", *release, "--revision", str(max(deployed))], _PLAN_TIMEOUT)
+        _checked(self.target, found, "helm status (get manifest)")
+        return found.stdout.decode()
 
     def objects(self, manifest: str) -> tuple[Manifest, ...]:
         """The objects of a manifest, in a stable order, read as the API server would read them."""
@@ -138,15 +155,15 @@ class Helm:
         return [str(app.helm_name), str(self.chart), *files, "--namespace", str(app.namespace)]
 
     def _json(self, arguments: Sequence[str], what: str, timeout: float) -> Mapping[str, Any]:
-        return self._parsed(self._run(arguments, timeout), f"helm {what}")
+        answer: Mapping[str, Any] = self._parsed(self._run(arguments, timeout), f"helm {what}")
+        return answer
 
-    def _parsed(self, result: ToolResult, what: str) -> Mapping[str, Any]:
+    def _parsed(self, result: ToolResult, what: str) -> Any:
         _checked(self.target, result, what)
         try:
-            answer: Mapping[str, Any] = json.loads(result.stdout)
+            return json.loads(result.stdout)
         except ValueError:  # whose words quote the text, secret values and all
             raise FailedError(f"app {self.target.app.name}: the answer of {what} is not JSON") from None
-        return answer
 
     def _run(self, arguments: Sequence[str], timeout: float) -> ToolResult:
         environment = tool_environment(self.directory, kubeconfig=self.target.cluster.kubeconfig)
@@ -168,6 +185,14 @@ def workspace(target: Target, values: Sequence[bytes]) -> Iterator[Helm]:
             files.append(secret / f"{number}.yaml")
             files[-1].write_bytes(content)
         yield Helm(target, directory, chart / str(app.helm_chart), tuple(files))
+
+
+@contextmanager
+def installed(target: Target, release: tuple[str, str]) -> Iterator[Helm]:
+    """Helm for what is stored of a release whose app, and so its chart, is no longer described."""
+    app = target.app.model_copy(update={"namespace": release[0], "helm_name": release[1]})
+    with private_directory() as directory:
+        yield Helm(replace(target, app=app), directory, directory, ())
 
 
 def uninstall(target: Target, release: tuple[str, str]) -> None:

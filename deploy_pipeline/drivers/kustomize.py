@@ -13,6 +13,7 @@ from deploy_pipeline.drivers.plan import (
     Leaving,
     Target,
     apply_steps,
+    check_release,
     plan_leaving,
     plan_objects,
     prune_objects,
@@ -23,6 +24,7 @@ from deploy_pipeline.rendering import read_rendered
 
 def plan(target: Target) -> AppPlan:
     """What a release would do for the app. Reads and tries only."""
+    check_release(target, None)
     rendered = _located(target, read_rendered(target.tree, target.channel, target.app.name))
     manifests = (*secret_manifests(target).values(), *rendered)
     steps = plan_objects(target, manifests)

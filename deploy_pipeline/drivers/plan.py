@@ -169,6 +169,18 @@ def _check_owner(target: Target, live: Mapping[str, Any]) -> None:
         )
 
 
+def check_release(target: Target, release: tuple[str, str] | None) -> None:
+    """Raise OwnedByAnother when the app is another Helm release in the cluster: that one would run on, forgotten."""
+    old = target.owned.helm_release if target.owned else None
+    if old is not None and old != release:
+        now = f"{release[0]}/{release[1]}" if release else "none"
+        raise OwnedByAnother(
+            f"app {target.app.name} is the Helm release {old[0]}/{old[1]} in the cluster, "
+            f"the channel file now says {now}",
+            hint="remove the app from the channel file and release that, then add it again",
+        )
+
+
 def labelled(manifest: Manifest, channel: str, app: str) -> Manifest:
     """The manifest with its owner's labels."""
     metadata = dict(manifest["metadata"])
@@ -206,6 +218,11 @@ class Leaving:
     warnings: tuple[str, ...] = ()
 
     @property
+    def in_order(self) -> Leaving:
+        """With the prunes in the order of deletion."""
+        return replace(self, prunes=tuple(sorted(self.prunes, key=lambda m: (-ObjectRef.of(m).rank, ObjectRef.of(m)))))
+
+    @property
     def changes(self) -> tuple[ObjectChange, ...]:
         """The prunes as changes."""
         return tuple(ObjectChange(ObjectRef.of(live), Operation.PRUNE) for live in self.prunes)
@@ -217,15 +234,14 @@ def plan_leaving(target: Target, wanted: Iterable[Manifest]) -> Leaving:
     members = target.owned.members if target.owned else ()
     result = Leaving()
     for member in members:
-        if member.ref not in refs:
-            result = _leave(target, member, result)
-    return replace(result, prunes=tuple(sorted(result.prunes, key=lambda m: (-ObjectRef.of(m).rank, ObjectRef.of(m)))))
+        live = target.cluster.objects.live(member.stub()) if member.ref not in refs else None
+        if live is not None:
+            result = leave(target, member, live, result)
+    return result.in_order
 
 
-def _leave(target: Target, member: Member, result: Leaving) -> Leaving:
-    live = target.cluster.objects.live(member.stub())
-    if live is None:
-        return result
+def leave(target: Target, member: Member, live: Manifest, result: Leaving) -> Leaving:
+    """``result``, and what happens to one live member that left the app."""
     if (member.ref.group, member.ref.kind) in NEVER_PRUNED:
         warning = f"{member.ref} left the app and stays: objects of its kind are not pruned"
         return replace(result, kept=(*result.kept, member), warnings=(*result.warnings, warning))

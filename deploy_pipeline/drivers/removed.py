@@ -5,33 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from deploy_pipeline.changes import AppChanges, ObjectChange, Operation
-from deploy_pipeline.cluster.inventory import Inventory, Member
-from deploy_pipeline.cluster.objects import helm_release_of
+from deploy_pipeline.changes import AppChanges
+from deploy_pipeline.cluster.inventory import Inventory
 from deploy_pipeline.drivers import helm_tool
-from deploy_pipeline.drivers.plan import AppPlan, Target, plan_leaving, prune_objects
+from deploy_pipeline.drivers.helm_leaving import plan_uninstall, prune_left
+from deploy_pipeline.drivers.plan import AppPlan, Leaving, Target, plan_leaving, prune_objects
 
 
 def plan(target: Target, owned: Inventory) -> AppPlan:
     """What removing the app would delete. ``target.app`` stands for the app that is no longer described."""
-    ours = plan_leaving(replace(target, owned=replace(owned, members=_not_of_helm(target, owned))), ())
-    by_helm = [
-        member.ref for member in owned.members if member not in _not_of_helm(target, owned) and _is_live(target, member)
-    ]
-    objects = (*ours.changes, *(ObjectChange(ref, Operation.PRUNE) for ref in by_helm))
+    target = replace(target, owned=owned)
+    leaving = _uninstalled(target, owned.helm_release) if owned.helm_release else plan_leaving(target, ())
     return AppPlan(
         target,
         AppChanges(
             app=owned.app,
             driver=owned.driver,
-            objects=objects,
-            warnings=ours.warnings,
+            objects=leaving.changes,
+            warnings=leaving.warnings,
             removed=True,
             reapply="the Helm release is uninstalled" if owned.helm_release else "",
         ),
         steps=(),
-        prunes=ours.prunes,
-        kept=ours.kept,
+        prunes=leaving.prunes,
+        kept=leaving.kept,
         helm_release=owned.helm_release,
     )
 
@@ -41,19 +38,14 @@ def prune(plan: AppPlan, before_write: Callable[[], None]) -> None:
     if plan.helm_release:
         before_write()
         helm_tool.uninstall(plan.target, plan.helm_release)
-    prune_objects(plan.target, plan.prunes, before_write)
+        prune_left(plan.target, plan.prunes, before_write)
+    else:
+        prune_objects(plan.target, plan.prunes, before_write)
 
 
-def _not_of_helm(target: Target, owned: Inventory) -> tuple[Member, ...]:
-    if not owned.helm_release:
-        return owned.members
-    return tuple(member for member in owned.members if not _of_release(target, member, owned.helm_release))
-
-
-def _of_release(target: Target, member: Member, release: tuple[str, str]) -> bool:
-    live = target.cluster.objects.live(member.stub())
-    return live is not None and helm_release_of(live) == release
-
-
-def _is_live(target: Target, member: Member) -> bool:
-    return target.cluster.objects.live(member.stub()) is not None
+def _uninstalled(target: Target, release: tuple[str, str]) -> Leaving:
+    with helm_tool.installed(target, release) as helm:
+        stored = helm.stored()
+        last = helm.objects(stored.manifest) if stored else ()
+    located = [target.cluster.objects.locate(manifest, release[0]) for manifest in last]
+    return plan_uninstall(target, release, located)

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
-from deploy_pipeline.errors import DeployError
+from deploy_pipeline.changes import ChangeSet
+from deploy_pipeline.cluster.apply import Objects
+from deploy_pipeline.cluster.objects import Manifest, ObjectRef
+from deploy_pipeline.drivers import helm_tool
+from deploy_pipeline.errors import DeployError, FailedError, OwnedByAnother, RefusedError, ReleaseFailed
+from deploy_pipeline.promotion import diff_promotion
+from deploy_pipeline.release import ReleaseResult
+from deploy_pipeline.tools import ToolResult
 from tests.actions.conftest import World
 
+CHANNEL = "channels/test.yaml"
 TEMPLATES = "kubernetes/apps/charts/metabase/templates"
 SECRET = ("create", "secret", "generic", "other", "--namespace", "default", "--from-literal=key=hunter2secret")
 LOOKUP = '(lookup "v1" "Secret" "default" "other")'
@@ -16,12 +27,34 @@ apiVersion: v1
 kind: ConfigMap
 metadata: {name: before, annotations: {helm.sh/hook: "pre-install,pre-upgrade"}}
 """
+FAILING_HOOK = """
+apiVersion: batch/v1
+kind: Job
+metadata: {name: after, annotations: {helm.sh/hook: post-upgrade}}
+spec:
+  backoffLimit: 0
+  template: {spec: {restartPolicy: Never, containers: [{name: a, image: "registry.example/a-broken:1"}]}}
+"""
+VOLUME = """
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data, annotations: {note: a}}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+"""
+ALONE = "{name: web, driver: kustomize, kustomize_dir: kubernetes/apps/overlays/web-test}"
+WITHOUT_METABASE = f"channel: test\nreleases: [{ALONE}]\n"
 
 
 def with_template(world: World, text: str) -> None:
     """Put a further template into the example's chart, on main, as a candidate."""
     world.origin.commit("main", {f"{TEMPLATES}/extra.yaml": text})
     world.render()
+
+
+def changed(result: ReleaseResult) -> ChangeSet:
+    """What a release did."""
+    assert result.change_set is not None
+    return result.change_set
 
 
 def config_map(value: str, name: str = "extra") -> str:
@@ -87,3 +120,99 @@ def test_why_helm_refuses_an_innocent_chart_is_shown(world: World) -> None:
     with_template(world, config_map("a"))
     with pytest.raises(DeployError, match="invalid ownership metadata"):
         world.promote()
+
+
+def test_what_a_failed_revision_made_is_pruned(world: World) -> None:
+    """Helm compares with the last deployed revision, which knows nothing of it."""
+    world.deliver()
+    channel = world.origin.show("main", CHANNEL).replace("1m30s", "4s")
+    extra, hook = f"{TEMPLATES}/extra.yaml", f"{TEMPLATES}/hook.yaml"
+    with pytest.raises(ReleaseFailed):
+        world.deliver({CHANNEL: channel, extra: config_map("a"), hook: FAILING_HOOK})
+    assert world.object("configmap", "extra", "metabase")
+    result = world.deliver({extra: None, hook: None})
+    assert changed(result).counts["prune"] == 1
+    assert world.object("configmap", "extra", "metabase") is None
+
+
+def test_what_left_while_a_revision_failed_is_shown_before_helm_deletes_it(world: World) -> None:
+    """The failed revision has it no more, but the deployed one does: the next upgrade deletes it."""
+    extra, hook = f"{TEMPLATES}/extra.yaml", f"{TEMPLATES}/hook.yaml"
+    world.deliver({extra: config_map("a")})
+    world.kubectl("annotate", "configmap", "extra", "--namespace", "metabase", "helm.sh/resource-policy=keep")
+    channel = world.origin.show("main", CHANNEL).replace("1m30s", "4s")
+    with pytest.raises(ReleaseFailed):
+        world.deliver({CHANNEL: channel, extra: None, hook: FAILING_HOOK})
+    world.kubectl("annotate", "configmap", "extra", "--namespace", "metabase", "helm.sh/resource-policy-")
+    result = world.deliver({hook: None})
+    assert changed(result).counts["prune"] == 1
+    assert world.object("configmap", "extra", "metabase") is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("helm_name: metabase", "helm_name: other"),
+        ("namespace: metabase", "namespace: other"),
+        ("name: web\n    driver: kustomize", "name: metabase\n    driver: kustomize"),
+    ],
+    ids=["name", "namespace", "driver"],
+)
+def test_an_app_cannot_become_another_helm_release(world: World, old: str, new: str) -> None:
+    """The old one would run on, and nobody would know."""
+    world.deliver()
+    channel = world.origin.show("main", CHANNEL).replace("    secrets: [metabase_database-backup]\n", "")
+    if "driver" in new:
+        channel = channel[: channel.index("  - name: metabase")]
+    world.origin.commit("main", {CHANNEL: channel.replace(old, new)})
+    world.render()
+    with pytest.raises(OwnedByAnother, match="is the Helm release metabase/metabase in the cluster"):
+        world.promote()
+
+
+@pytest.mark.parametrize(
+    "change", [{f"{TEMPLATES}/extra.yaml": None}, {CHANNEL: WITHOUT_METABASE}], ids=["left", "app"]
+)
+def test_helm_may_not_delete_volumes(world: World, change: dict[str, str | None]) -> None:
+    """Neither when they leave the chart nor when the app leaves; with Helm's own annotation they stay."""
+    world.deliver({f"{TEMPLATES}/extra.yaml": VOLUME})
+    before = world.origin.show("main", CHANNEL)
+    world.origin.commit("main", change)
+    world.render()
+    with pytest.raises(RefusedError, match="PersistentVolumeClaim metabase/data") as refused:
+        world.promote()
+    assert "helm.sh/resource-policy: keep" in str(refused.value)
+    world.deliver(
+        {CHANNEL: before, f"{TEMPLATES}/extra.yaml": VOLUME.replace("note: a", "helm.sh/resource-policy: keep")}
+    )
+    result = world.deliver(change)
+    warnings = [warning for app in changed(result).apps for warning in app.warnings]
+    assert any("PersistentVolumeClaim metabase/data left the app and stays" in warning for warning in warnings)
+    assert world.object("persistentvolumeclaim", "data", "metabase")
+
+
+def test_an_answer_that_is_no_json_is_not_quoted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may hold secret values."""
+    world.render()
+    answer = ToolResult(b"{password: hunter2secret", "", 0, 0.1)
+    monkeypatch.setattr(helm_tool, "run_tool", lambda *_, **__: answer)
+    with pytest.raises(FailedError, match="is not JSON") as failed:
+        world.promote()
+    assert "hunter2secret" not in str(failed.value)
+
+
+def test_each_object_of_a_removed_app_is_read_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An app may own hundreds."""
+    world.deliver()
+    read: list[str] = []
+    live = Objects.live
+
+    def counted(self: Objects, manifest: Mapping[str, Any]) -> Manifest | None:
+        read.append(str(ObjectRef.of(manifest)))
+        return live(self, manifest)
+
+    world.origin.commit("main", {CHANNEL: WITHOUT_METABASE})
+    world.render()
+    monkeypatch.setattr(Objects, "live", counted)
+    diff_promotion(world.deployer, "test", "main", progress=world.progress.append)
+    assert read.count("Deployment.apps metabase/metabase") + read.count("Deployment metabase/metabase") == 1
