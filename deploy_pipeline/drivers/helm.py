@@ -14,8 +14,10 @@ from deploy_pipeline.changes import AppChanges, ObjectChange, Operation
 from deploy_pipeline.channels import Driver
 from deploy_pipeline.cluster.objects import Manifest, ObjectRef
 from deploy_pipeline.drivers import helm_tool
+from deploy_pipeline.drivers.helm_crds import chart_crds, without_foreign
 from deploy_pipeline.drivers.helm_leaving import plan_upgrade, prune_left
 from deploy_pipeline.drivers.helm_prediction import predict
+from deploy_pipeline.drivers.locating import located
 from deploy_pipeline.drivers.plan import (
     AppPlan,
     Target,
@@ -40,20 +42,22 @@ def plan(target: Target) -> AppPlan:
     with helm_tool.workspace(target, values) as helm:
         stored = helm.stored()
         _check_pending(target, stored)
-        rendering = predict(helm, stored)
+        brought = chart_crds(helm)
+        rendering = predict(helm, stored, brought)
         manifest = rendering.manifest
         wanted = helm.objects(manifest)
         same = stored is not None and (stored.manifest == manifest or helm.objects(stored.manifest) == wanted)
         base = (
             helm.objects(stored.base) if stored and stored.status != "uninstalled" and stored.base != manifest else ()
         )
-    objects = tuple(_as_applied(target, manifest) for manifest in wanted)
-    steps = plan_objects(target, tuple(secret_manifests(target).values()))
+    objects = tuple(_as_applied(target, manifest) for manifest in located(target, wanted, brought))
+    crds, left_alone = without_foreign(target, brought)
+    steps = plan_objects(target, (*secret_manifests(target).values(), *crds))
     changes = [plan_step(target, manifest, _MANAGER).change for manifest in objects]
     leaving = plan_upgrade(
         target,
         release,
-        [_as_applied(target, manifest) for manifest in base],
+        located(target, base),
         {ObjectRef.of(manifest) for manifest in (*objects, *(step.manifest for step in steps))},
     )
     return AppPlan(
@@ -63,7 +67,7 @@ def plan(target: Target) -> AppPlan:
             driver=Driver.HELM.value,
             objects=(*(step.change for step in steps), *changes, *leaving.changes),
             hooks=tuple(sorted(hook.label for hook in rendering.hooks)),
-            warnings=leaving.warnings,
+            warnings=(*left_alone, *leaving.warnings),
             reapply=_reason_to_run(stored, same=same),
         ),
         steps,
@@ -83,7 +87,7 @@ def apply(plan: AppPlan, before_write: Callable[[], None]) -> None:
         _check_unchanged(plan)
         before_write()
         with helm_tool.workspace(target, plan.values) as helm:
-            revision = helm.upgrade()
+            revision = helm.upgrade(before_write)
         target.progress(f"{target.app.name}: Helm release {target.app.helm_name} is at revision {revision}")
 
 
@@ -121,16 +125,15 @@ def _secret_values(target: Target) -> tuple[bytes, ...]:
 
 
 def _as_applied(target: Target, manifest: Manifest) -> Manifest:
-    """The manifest as Helm sends it: in its namespace, with the release's label and annotations."""
-    located = target.cluster.objects.locate(manifest, target.app.namespace)
-    metadata = dict(located["metadata"])
+    """A located manifest as Helm sends it: with the release's label and annotations."""
+    metadata = dict(manifest["metadata"])
     metadata["labels"] = {**(metadata.get("labels") or {}), "app.kubernetes.io/managed-by": "Helm"}
     metadata["annotations"] = {
         **(metadata.get("annotations") or {}),
         "meta.helm.sh/release-name": target.app.helm_name,
         "meta.helm.sh/release-namespace": target.app.namespace,
     }
-    return {**located, "metadata": metadata}
+    return {**manifest, "metadata": metadata}
 
 
 def _reason_to_run(stored: helm_tool.StoredRelease | None, *, same: bool) -> str:

@@ -8,22 +8,28 @@ words about it, stay here. That also finds charts that give another result each 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from deploy_pipeline.cluster.connection import Connection
-from deploy_pipeline.drivers.helm_tool import Helm, Rendering, StoredRelease
+from deploy_pipeline.cluster.objects import Manifest
+from deploy_pipeline.drivers.helm_rendering import Rendering
+from deploy_pipeline.drivers.helm_tool import Helm, StoredRelease
 from deploy_pipeline.errors import ClusterUnreachable, ManifestRejected
 
 _HINT = "give the chart what it needs as values: stored secrets come through secret_helm_values"
 
 
-def predict(helm: Helm, stored: StoredRelease | None) -> Rendering:
-    """What a release would send, and its hooks. Raises ManifestRejected."""
+def predict(helm: Helm, stored: StoredRelease | None, crds: Sequence[Manifest]) -> Rendering:
+    """What a release would send, and its hooks. Raises ManifestRejected.
+
+    While kinds are missing that ``crds`` will bring, Helm cannot try it; then the plan that is made again right before
+    Helm runs does.
+    """
     installed = stored is not None and stored.status != "uninstalled"
-    capabilities = () if installed else tuple(_capabilities(helm.target.cluster.connection))
+    capabilities = () if installed else tuple(_capabilities(helm.target.cluster.connection, crds))
     alone = helm.rendered(installed=installed, capabilities=capabilities)
-    for manifest in helm.objects(alone.manifest):
-        helm.target.cluster.resources.of(manifest)  # Helm would name a kind that it cannot find; so do we
+    if _wants_missing_kinds(helm, alone, crds):
+        return alone
     live = helm.dry_run()
     if isinstance(live, Rendering):
         _check_same(helm, alone, live)
@@ -36,6 +42,19 @@ def predict(helm: Helm, stored: StoredRelease | None) -> Rendering:
     if "cluster unreachable" in live.stderr.lower():
         raise ClusterUnreachable(f"app {helm.target.app.name}: Helm does not reach the cluster")
     raise _refusal(helm, "Helm refuses it with the cluster, and not without (its words may quote the cluster)")
+
+
+def _wants_missing_kinds(helm: Helm, alone: Rendering, crds: Sequence[Manifest]) -> bool:
+    """Whether the chart has kinds that ``crds`` bring and the cluster lacks. Raises ManifestRejected for others."""
+    resources = helm.target.cluster.resources
+    brought = {kind for crd in crds for kind in _kinds(crd)}
+    missing = False
+    for manifest in helm.objects(alone.manifest):
+        if resources.find(manifest["apiVersion"], manifest["kind"]) is None:
+            missing = True
+            if (manifest["apiVersion"], manifest["kind"]) not in brought:
+                resources.of(manifest)
+    return missing
 
 
 def _check_same(helm: Helm, alone: Rendering, live: Rendering) -> None:
@@ -54,8 +73,15 @@ def _refusal(helm: Helm, *details: str) -> ManifestRejected:
     )
 
 
-def _capabilities(connection: Connection) -> Iterator[str]:
-    """Options that tell Helm of the cluster's version, and of each API version and kind it serves."""
+def _kinds(crd: Manifest) -> Iterator[tuple[str, str]]:
+    """API version and kind of what a CustomResourceDefinition brings."""
+    if crd["kind"] == "CustomResourceDefinition":
+        spec = crd["spec"]
+        yield from ((f"{spec['group']}/{version['name']}", spec["names"]["kind"]) for version in spec["versions"])
+
+
+def _capabilities(connection: Connection, crds: Sequence[Manifest]) -> Iterator[str]:
+    """Options that tell Helm of the cluster's version, and of each API version and kind it serves or will serve."""
     yield from ("--kube-version", str(connection.get("/version").body["gitVersion"]))
     groups = connection.get("/apis").body.get("groups") or ()
     served = {version["groupVersion"]: f"/apis/{version['groupVersion']}" for g in groups for version in g["versions"]}
@@ -64,3 +90,5 @@ def _capabilities(connection: Connection) -> Iterator[str]:
         yield from ("--api-versions", version)
         kinds = sorted({entry["kind"] for entry in connection.get(path).body.get("resources") or ()})
         yield from (option for kind in kinds for option in ("--api-versions", f"{version}/{kind}"))
+    for version, kind in (pair for crd in crds for pair in _kinds(crd)):
+        yield from ("--api-versions", version, "--api-versions", f"{version}/{kind}")

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from deploy_pipeline.cluster.objects import Manifest
+from deploy_pipeline.drivers.helm_rendering import Rendering, from_answer, from_template
 from deploy_pipeline.drivers.plan import Target
 from deploy_pipeline.errors import ClusterUnreachable, FailedError, ManifestRejected, RefusedError, RenderFailed
 from deploy_pipeline.private_files import private_directory
@@ -27,6 +25,7 @@ from deploy_pipeline.tools import ToolResult, isolated_environment, run_tool, to
 _PLAN_TIMEOUT = 120.0
 _CLIENT = ("--dry-run=client", "--hide-notes")
 _SERVER = ("--dry-run=server", "--hide-notes")
+_TEMPLATES = re.compile(r"^# Source: (?:[^/\n]+/charts/)*[^/\n]+/templates/", re.MULTILINE)
 _GRACE = 30.0  # beyond Helm's own --timeout, so that Helm can say what went wrong
 
 
@@ -40,27 +39,6 @@ class StoredRelease:
     status: str
     manifest: str = field(repr=False)
     base: str = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Hook:
-    """One hook of a chart: what people see of it, and its text, which may hold secret values."""
-
-    label: str
-    text: str = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Rendering:
-    """What a chart gives. ``manifest`` is text, and may hold secret values."""
-
-    manifest: str = field(repr=False)
-    hooks: tuple[Hook, ...]
-
-    @property
-    def documents(self) -> Counter[str]:
-        """Every document with where it comes from, counted: equal if two renderings are."""
-        return Counter([*documents(self.manifest), *(hook.text for hook in self.hooks)])
 
 
 @dataclass(frozen=True)
@@ -79,16 +57,15 @@ class Helm:
         release that is not installed Helm does not, so that ``capabilities`` are given as options.
         """
         if installed:
-            return _rendering(self._json([*self._upgrade(), *_CLIENT], "upgrade --dry-run=client", _PLAN_TIMEOUT))
-        arguments = ["template", *self._release(), "--skip-crds", *capabilities]
-        result = run_tool(
-            [tool_path("helm"), *arguments],
-            cwd=self.directory,
-            env=isolated_environment(self.directory),
-            timeout=_PLAN_TIMEOUT,
-        )
-        _checked(self.target, result, "helm template --dry-run=client")
-        return Rendering(*_sorted_out(result.stdout.decode()))
+            return from_answer(self._json([*self._upgrade(), *_CLIENT], "upgrade --dry-run=client", _PLAN_TIMEOUT))
+        return from_template(self._template("--skip-crds", *capabilities))
+
+    def crds(self) -> str:
+        """What lies in the ``crds/`` folders of the chart and its subcharts, packed ones too; empty without any."""
+        if not any(self.chart.rglob("crds")) and not any(self.chart.rglob("*.tgz")):
+            return ""
+        text = self._template("--include-crds", "--no-hooks")
+        return _TEMPLATES.split(text, maxsplit=1)[0]  # Helm prints them first
 
     def dry_run(self, *more: str) -> Rendering | ToolResult:
         """What Helm would send, rendered with the live cluster; the tool's result if Helm refuses.
@@ -98,7 +75,7 @@ class Helm:
         result = self._run([*self._upgrade(), *_SERVER, *more], _PLAN_TIMEOUT)
         if result.returncode:
             return result
-        return _rendering(self._parsed(result, "helm upgrade --dry-run=server"))
+        return from_answer(self._parsed(result, "helm upgrade --dry-run=server"))
 
     def refuse(self, result: ToolResult) -> None:
         """Raise what Helm's server-side dry run said. For a chart that gives the same without the cluster only."""
@@ -137,17 +114,25 @@ class Helm:
             raise RenderFailed(f"app {self.target.app.name}: {error.message}", details=details) from None
         return tuple(found)
 
-    def upgrade(self) -> int:
-        """Install or upgrade the release; returns its revision."""
+    def upgrade(self, proceed: Callable[[], None]) -> int:
+        """Install or upgrade the release; returns its revision. Helm is killed when ``proceed`` raises meanwhile."""
         timeout = self.target.app.timeout_seconds
         arguments = [*self._upgrade(), "--timeout", f"{timeout:.0f}s", "--hide-notes"]
-        return int(self._json(arguments, "upgrade --install", timeout + _GRACE)["version"])
+        result = self._run(arguments, timeout + _GRACE, proceed)
+        return int(self._parsed(result, "helm upgrade --install")["version"])
 
     def _upgrade(self) -> list[str]:
         return [
-            *("upgrade", "--install", *self._release(), "--create-namespace", "--reset-values"),
+            *("upgrade", "--install", *self._release(), "--create-namespace", "--reset-values", "--skip-crds"),
             *("--server-side=true", "--force-conflicts", "--output", "json"),
         ]
+
+    def _template(self, *options: str) -> str:
+        command = [tool_path("helm"), "template", *self._release(), *options]
+        environment = isolated_environment(self.directory)
+        result = run_tool(command, cwd=self.directory, env=environment, timeout=_PLAN_TIMEOUT)
+        _checked(self.target, result, "helm template --dry-run=client")
+        return result.stdout.decode()
 
     def _release(self) -> list[str]:
         app = self.target.app
@@ -165,10 +150,10 @@ class Helm:
         except ValueError:  # whose words quote the text, secret values and all
             raise FailedError(f"app {self.target.app.name}: the answer of {what} is not JSON") from None
 
-    def _run(self, arguments: Sequence[str], timeout: float) -> ToolResult:
+    def _run(self, arguments: Sequence[str], timeout: float, proceed: Callable[[], None] | None = None) -> ToolResult:
         environment = tool_environment(self.directory, kubeconfig=self.target.cluster.kubeconfig)
         command = [tool_path("helm"), *arguments, *_context(self.target)]
-        return run_tool(command, cwd=self.directory, env=environment, timeout=timeout)
+        return run_tool(command, cwd=self.directory, env=environment, timeout=timeout, proceed=proceed)
 
 
 @contextmanager
@@ -195,14 +180,18 @@ def installed(target: Target, release: tuple[str, str]) -> Iterator[Helm]:
         yield Helm(replace(target, app=app), directory, directory, ())
 
 
-def uninstall(target: Target, release: tuple[str, str]) -> None:
+def uninstall(target: Target, release: tuple[str, str], proceed: Callable[[], None]) -> None:
     """Remove a release whose app left the channel; one that is gone already is fine."""
     namespace, name = release
     with private_directory() as directory:
         environment = tool_environment(directory, kubeconfig=target.cluster.kubeconfig)
         arguments = ["uninstall", name, "--namespace", namespace, "--ignore-not-found", *_context(target)]
         result = run_tool(
-            [tool_path("helm"), *arguments], cwd=directory, env=environment, timeout=_PLAN_TIMEOUT + _GRACE
+            [tool_path("helm"), *arguments],
+            cwd=directory,
+            env=environment,
+            timeout=_PLAN_TIMEOUT + _GRACE,
+            proceed=proceed,
         )
         _checked(target, result, f"helm uninstall {name}")
 
@@ -225,35 +214,3 @@ def _checked(target: Target, result: ToolResult, what: str) -> None:
     if "status" in what:
         raise RefusedError(message)
     raise FailedError(message)
-
-
-def documents(text: str) -> list[str]:
-    """The documents of a manifest, each with Helm's comment that says which template it comes from."""
-    return [part.strip() for part in re.split(r"^---[^\S\n]*$", text, flags=re.MULTILINE) if part.strip()]
-
-
-def _rendering(answer: Mapping[str, Any]) -> Rendering:
-    hooks = [
-        Hook(_label(hook), f"# Source: {hook.get('path')}\n{str(hook.get('manifest') or '').strip()}")
-        for hook in answer.get("hooks") or ()
-    ]
-    return Rendering(str(answer.get("manifest") or ""), tuple(hooks))
-
-
-def _sorted_out(text: str) -> tuple[str, tuple[Hook, ...]]:
-    """Manifest and hooks of what ``helm template`` prints, which has the hooks among the objects."""
-    objects, hooks = [], []
-    for document in documents(text):
-        content = yaml.load(document, Loader=yaml.CSafeLoader) or {}
-        annotations = (content.get("metadata") or {}).get("annotations") or {}
-        if "helm.sh/hook" in annotations:
-            events = [event.strip() for event in str(annotations["helm.sh/hook"]).split(",")]
-            named = {"kind": content.get("kind"), "name": content["metadata"].get("name"), "events": events}
-            hooks.append(Hook(_label(named), document))
-        else:
-            objects.append(document)
-    return "\n---\n".join(objects), tuple(hooks)
-
-
-def _label(hook: Mapping[str, Any]) -> str:
-    return f"{hook.get('kind')} {hook.get('name')} ({', '.join(hook.get('events') or ())})"

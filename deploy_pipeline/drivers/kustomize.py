@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
 
 from deploy_pipeline.changes import AppChanges
 from deploy_pipeline.channels import Driver
-from deploy_pipeline.cluster.objects import Manifest
+from deploy_pipeline.drivers.locating import located
 from deploy_pipeline.drivers.plan import (
     AppPlan,
     Leaving,
@@ -25,7 +24,7 @@ from deploy_pipeline.rendering import read_rendered
 def plan(target: Target) -> AppPlan:
     """What a release would do for the app. Reads and tries only."""
     check_release(target, None)
-    rendered = _located(target, read_rendered(target.tree, target.channel, target.app.name))
+    rendered = located(target, read_rendered(target.tree, target.channel, target.app.name))
     manifests = (*secret_manifests(target).values(), *rendered)
     steps = plan_objects(target, manifests)
     warnings: tuple[str, ...] = ()
@@ -52,24 +51,3 @@ def apply(plan: AppPlan, before_write: Callable[[], None]) -> None:
 def prune(plan: AppPlan, before_write: Callable[[], None]) -> None:
     """Delete what left the app."""
     prune_objects(plan.target, plan.prunes, before_write)
-
-
-def _located(target: Target, manifests: Sequence[Manifest]) -> tuple[Manifest, ...]:
-    """The manifests with their namespaces settled, also those whose kind the same app brings."""
-    scopes = {
-        (spec["group"], spec["names"]["kind"]): spec["scope"] == "Namespaced"
-        for spec in (m["spec"] for m in manifests if m["kind"] == "CustomResourceDefinition")
-    }
-    return tuple(_located_one(target, manifest, scopes) for manifest in manifests)
-
-
-def _located_one(target: Target, manifest: Manifest, scopes: Mapping[tuple[str, str], bool]) -> Manifest:
-    objects = target.cluster.objects
-    if objects.serves(manifest):
-        return objects.locate(manifest, target.app.namespace)
-    group = str(manifest["apiVersion"]).rpartition("/")[0]
-    if not scopes.get((group, manifest["kind"]), False):
-        return manifest
-    metadata: dict[str, Any] = dict(manifest["metadata"])
-    metadata["namespace"] = metadata.get("namespace") or target.app.namespace or "default"
-    return {**manifest, "metadata": metadata}

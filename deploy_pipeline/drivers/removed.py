@@ -37,7 +37,7 @@ def prune(plan: AppPlan, before_write: Callable[[], None]) -> None:
     """Uninstall the Helm release, if there is one, and delete what else the app owned."""
     if plan.helm_release:
         before_write()
-        helm_tool.uninstall(plan.target, plan.helm_release)
+        helm_tool.uninstall(plan.target, plan.helm_release, before_write)
         prune_left(plan.target, plan.prunes, before_write)
     else:
         prune_objects(plan.target, plan.prunes, before_write)

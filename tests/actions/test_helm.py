@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 
 from deploy_pipeline.changes import ChangeSet
 from deploy_pipeline.cluster.apply import Objects
+from deploy_pipeline.cluster.lock import ChannelLock
 from deploy_pipeline.cluster.objects import Manifest, ObjectRef
 from deploy_pipeline.drivers import helm_tool
-from deploy_pipeline.errors import DeployError, FailedError, OwnedByAnother, RefusedError, ReleaseFailed
+from deploy_pipeline.errors import DeployError, FailedError, OwnedByAnother, RaceLost, RefusedError, ReleaseFailed
 from deploy_pipeline.promotion import diff_promotion
 from deploy_pipeline.release import ReleaseResult
 from deploy_pipeline.tools import ToolResult
@@ -41,6 +43,21 @@ kind: PersistentVolumeClaim
 metadata: {name: data, annotations: {note: a}}
 spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
 """
+DEFINITION = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: reports.example.org}
+spec:
+  group: example.org
+  scope: Namespaced
+  names: {kind: Report, plural: reports, singular: report, listKind: ReportList}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+"""
+REPORT = "apiVersion: example.org/v1\nkind: Report\nmetadata: {name: sales}\nspec: {every: day}\n"
 ALONE = "{name: web, driver: kustomize, kustomize_dir: kubernetes/apps/overlays/web-test}"
 WITHOUT_METABASE = f"channel: test\nreleases: [{ALONE}]\n"
 
@@ -216,3 +233,37 @@ def test_each_object_of_a_removed_app_is_read_once(world: World, monkeypatch: py
     monkeypatch.setattr(Objects, "live", counted)
     diff_promotion(world.deployer, "test", "main", progress=world.progress.append)
     assert read.count("Deployment.apps metabase/metabase") + read.count("Deployment metabase/metabase") == 1
+
+
+def test_a_charts_definitions_are_shown_and_stay(world: World) -> None:
+    """What lies in crds/ is in the change set, is there before its objects, follows the chart, and is never pruned."""
+    definition = "kubernetes/apps/charts/metabase/crds/report.yaml"
+    world.origin.commit("main", {definition: DEFINITION})
+    with_template(world, REPORT)
+    shown = [str(change.ref) for app in world.promote().change_set.apps for change in app.changed]
+    assert "CustomResourceDefinition.apiextensions.k8s.io reports.example.org" in shown
+    world.release()
+    assert world.object("report.example.org", "sales", "metabase")
+    assert changed(
+        world.deliver({definition: DEFINITION.replace("singular: report,", "singular: report, shortNames: [rp],")})
+    ).counts["update"]
+    result = world.deliver({CHANNEL: WITHOUT_METABASE})
+    assert world.object("customresourcedefinition", "reports.example.org")
+    assert "stays" in str(changed(result).apps)
+
+
+def test_helm_is_stopped_when_the_lock_is_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would write on beside the release that took over."""
+    world.deliver()
+    check = ChannelLock.check
+
+    def lost(lock: ChannelLock) -> None:
+        check(lock)
+        if "pending" in world.kubectl("get", "secrets", "--namespace", "metabase", "--show-labels"):
+            raise RaceLost("the lock was lost")
+
+    monkeypatch.setattr(ChannelLock, "check", lost)
+    started = time.monotonic()
+    with pytest.raises(DeployError, match="the lock was lost"):
+        world.deliver({f"{TEMPLATES}/extra.yaml": config_map("a"), f"{TEMPLATES}/hook.yaml": FAILING_HOOK})
+    assert time.monotonic() - started < 45

@@ -1,0 +1,65 @@
+"""What a chart gives: its objects and hooks, from either form in which Helm prints them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True)
+class Hook:
+    """One hook of a chart: what people see of it, and its text, which may hold secret values."""
+
+    label: str
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What a chart gives. ``manifest`` is text, and may hold secret values."""
+
+    manifest: str = field(repr=False)
+    hooks: tuple[Hook, ...]
+
+    @property
+    def documents(self) -> Counter[str]:
+        """Every document with where it comes from, counted: equal if two renderings are."""
+        return Counter([*_documents(self.manifest), *(hook.text for hook in self.hooks)])
+
+
+def from_answer(answer: Mapping[str, Any]) -> Rendering:
+    """What Helm answers to a dry run, as JSON."""
+    hooks = [
+        Hook(_label(hook), f"# Source: {hook.get('path')}\n{str(hook.get('manifest') or '').strip()}")
+        for hook in answer.get("hooks") or ()
+    ]
+    return Rendering(str(answer.get("manifest") or ""), tuple(hooks))
+
+
+def from_template(text: str) -> Rendering:
+    """What ``helm template`` prints, which has the hooks among the objects."""
+    objects, hooks = [], []
+    for document in _documents(text):
+        content = yaml.load(document, Loader=yaml.CSafeLoader) or {}
+        annotations = (content.get("metadata") or {}).get("annotations") or {}
+        if "helm.sh/hook" in annotations:
+            events = [event.strip() for event in str(annotations["helm.sh/hook"]).split(",")]
+            named = {"kind": content.get("kind"), "name": content["metadata"].get("name"), "events": events}
+            hooks.append(Hook(_label(named), document))
+        else:
+            objects.append(document)
+    return Rendering("\n---\n".join(objects), tuple(hooks))
+
+
+def _documents(text: str) -> list[str]:
+    """The documents of a manifest, each with Helm's comment that says which template it comes from."""
+    return [part.strip() for part in re.split(r"^---[^\S\n]*$", text, flags=re.MULTILINE) if part.strip()]
+
+
+def _label(hook: Mapping[str, Any]) -> str:
+    return f"{hook.get('kind')} {hook.get('name')} ({', '.join(hook.get('events') or ())})"
