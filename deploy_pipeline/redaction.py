@@ -54,18 +54,33 @@ class Redactor:
         """A copy of the object without secret content: the data of a Secret, and what kubectl noted of it."""
         masked = dict(manifest)
         metadata = dict(masked.get("metadata") or {})
-        if metadata.get("annotations"):
+        if isinstance(metadata.get("annotations"), Mapping):
             metadata["annotations"] = {k: v for k, v in metadata["annotations"].items() if k != _LAST_APPLIED}
         masked["metadata"] = metadata
         if manifest.get("kind") == "Secret" and manifest.get("apiVersion") == "v1":
-            data = {key: base64.b64decode(value or "") for key, value in (manifest.get("data") or {}).items()}
-            data |= {key: str(value).encode() for key, value in (manifest.get("stringData") or {}).items()}
+            data = {key: _decoded(value) for key, value in _entries(manifest.get("data"))}
+            data |= {key: str(value).encode() for key, value in _entries(manifest.get("stringData"))}
             masked.pop("stringData", None)
             masked["data"] = {key: self._mask(value) for key, value in data.items()}
         return masked
 
     def _mask(self, value: bytes) -> str:
         return f"<masked {self.fingerprint(value)}>"
+
+
+def _entries(data: Any) -> Iterable[tuple[str, Any]]:
+    """The entries of a Secret's data; what is no object counts as one entry, since nothing of it may be shown."""
+    if isinstance(data, Mapping):
+        return data.items()
+    return [("", data)] if data else []
+
+
+def _decoded(value: Any) -> bytes:
+    """An entry of ``data`` decoded, or as it is: a manifest that the server will refuse must be shown masked, too."""
+    try:
+        return base64.b64decode(value or "")
+    except (ValueError, TypeError):
+        return str(value).encode()
 
 
 def leaves(value: Any) -> Iterable[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -38,5 +39,30 @@ def test_fingerprints_need_the_key() -> None:
 
 
 def test_leaves_are_found_at_any_depth() -> None:
-    """Numbers count, booleans do not (masking every "true" would mask ordinary text)."""
-    assert set(leaves({"a": [{"b": "deep"}], "n": 1234, "t": True, "e": None})) == {"deep", "1234"}
+    """Long numbers count; ports and truth values do not (masking every "true" would mask ordinary text)."""
+    assert set(leaves({"a": [{"b": "deep"}], "n": 123456, "p": 8080, "t": True, "e": None})) == {"deep", "123456"}
+
+
+@pytest.mark.parametrize("kind", ["data", "stringData"])
+@pytest.mark.parametrize(
+    "content",
+    [{"a": "hunter2 is no base64"}, {"a": ["hunter2"]}, {"a": 5, "b": {"c": "hunter2"}}, "hunter2", ["hunter2"]],
+)
+def test_a_malformed_secret_is_masked_as_well(kind: str, content: Any) -> None:
+    """The server would refuse it: until then nothing of it is shown, and a change of it is."""
+    redactor = Redactor(b"k" * 32)
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "annotations": ["odd"]}, kind: content}
+    masked = redactor.mask_object(secret)
+    assert "hunter2" not in json.dumps(masked)
+    assert all(value.startswith("<masked ") for value in masked["data"].values())
+    changed = json.loads(json.dumps(secret).replace("hunter2", "hunter3"))
+    assert redactor.mask_object(changed)["data"] != masked["data"]
+
+
+def test_the_same_secret_has_one_mask_in_both_forms() -> None:
+    """Text in ``stringData`` is what the server keeps as base64 in ``data``."""
+    redactor = Redactor(b"k" * 32)
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}
+    encoded = base64.b64encode(b"hunter2").decode()
+    written = redactor.mask_object(secret | {"stringData": {"a": "hunter2"}})
+    assert redactor.mask_object(secret | {"data": {"a": encoded}}) == written
