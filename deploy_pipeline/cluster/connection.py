@@ -25,6 +25,9 @@ APPLY_PATCH = "application/apply-patch+yaml"
 _TIMEOUT = urllib3.Timeout(connect=5, read=60)
 _POOL_SIZE = 32
 _IDEMPOTENT_TRIES = 3
+_LONGEST_MESSAGE = 500
+# A plugin that fails, is not there, or prints something else than credentials: the client has no common type for them.
+_NO_CREDENTIALS = (config.ConfigException, OSError, LookupError, ValueError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class Connection:
             else:
                 if not answer.is_transient:
                     return answer
-                problem = f"HTTP {answer.status} {answer.reason}"
+                problem = f"HTTP {answer.status} {answer.reason}{_words(path, answer)}"
         raise ClusterUnreachable(
             f"the cluster at {self.host} did not answer {method} {path.partition('?')[0]}: {problem}",
             hint="check that the API server is up and that KUBECONFIG names it; the run is retried by itself",
@@ -115,8 +118,7 @@ class Connection:
     def _once(self, method: str, path: str, query: Mapping[str, str] | None, body: Any, content_type: str) -> Answer:
         headers = {"Accept": "application/json", "User-Agent": "deploy-pipeline"}
         fields = list((query or {}).items())
-        with self._auth:  # refreshes tokens in place
-            self._client.update_params_for_auth(headers, fields, ["BearerToken"])
+        self._authenticate(headers, fields)
         url = self.host + path + ("?" + urlencode(fields) if fields else "")
         data = None
         if body is not None:
@@ -126,6 +128,18 @@ class Connection:
             method, url, body=data, headers=headers, timeout=_TIMEOUT, retries=False
         )
         return Answer(response.status, _parse(response.data))
+
+    def _authenticate(self, headers: dict[str, str], fields: list[tuple[str, str]]) -> None:
+        """Add the credentials, which refreshes tokens in place and may run a plugin that the kubeconfig names."""
+        try:
+            with self._auth:
+                self._client.update_params_for_auth(headers, fields, ["BearerToken"])
+        except _NO_CREDENTIALS as error:
+            problem = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_MESSAGE]
+            raise ClusterUnreachable(
+                f"no credentials for the cluster at {self.host}: {problem}",
+                hint="run the credential plugin of the kubeconfig by hand; the run is retried by itself",
+            ) from None
 
 
 def _load(kubeconfig: Path | None, context: str | None) -> client.Configuration:
@@ -156,6 +170,13 @@ def _parse(data: bytes) -> dict[str, Any]:
     except ValueError:
         return {"message": "the answer is not JSON"}
     return body if isinstance(body, dict) else {"message": "the answer is not an object"}
+
+
+def _words(path: str, answer: Answer) -> str:
+    """What the server said on top of its status, on one line; not about Secrets, since it may quote their values."""
+    if "/secrets" in path or not answer.body.get("message"):
+        return ""
+    return ": " + " ".join(answer.message.split())[:_LONGEST_MESSAGE]
 
 
 def _plain(error: urllib3.exceptions.HTTPError) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from deploy_pipeline.cluster.connection import Connection
-from deploy_pipeline.errors import ManifestRejected
+from deploy_pipeline.errors import ClusterUnreachable, ManifestRejected, RefusedError
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,13 @@ class Resources:
         group, _, _ = api_version.rpartition("/")
         base = f"/apis/{quote(api_version)}" if group else f"/api/{quote(api_version, safe='')}"
         answer = self._connection.get(base)
+        if answer.status in (401, 403):
+            raise RefusedError(
+                f"the cluster does not let the deployer see what {api_version} is: {answer.reason}",
+                hint="check the account in its kubeconfig; the role system:discovery is enough for this",
+            )
+        if not answer.ok and answer.status != 404:
+            raise ClusterUnreachable(f"the cluster did not say what {api_version} is: HTTP {answer.status}")
         return {
             entry["kind"]: Resource(base, entry["name"], entry["kind"], bool(entry["namespaced"]))
             for entry in answer.body.get("resources") or ()
