@@ -21,6 +21,8 @@ def not_ready(cluster: Cluster, manifests: Iterable[Manifest]) -> dict[ObjectRef
     found = {}
     for manifest in manifests:
         live = cluster.objects.live(manifest)
+        if live is None and _may_be_gone(manifest):
+            continue
         verdict = readiness(live)
         if verdict.verdict is not Verdict.READY:
             found[ObjectRef.of(manifest)] = Readiness(verdict.verdict, _explained(cluster, live, verdict.reason))
@@ -54,14 +56,21 @@ def wait_ready(
         proceed()
 
 
+def _may_be_gone(manifest: Manifest) -> bool:
+    """Whether the object removes itself after its work: a Job with a time to live."""
+    is_job = manifest["kind"] == "Job" and manifest["apiVersion"].startswith("batch/")
+    return is_job and (manifest.get("spec") or {}).get("ttlSecondsAfterFinished") is not None
+
+
 def _explained(cluster: Cluster, live: Mapping[str, Any] | None, reason: str) -> str:
     """The reason, and what the containers of the workload's pods say."""
     selector = ((live or {}).get("spec") or {}).get("selector") or {}
     labels = selector.get("matchLabels") if isinstance(selector, Mapping) else None
-    if not live or not labels:
-        return reason
+    namespace = live["metadata"].get("namespace") if live else None
+    if not namespace or not labels:  # nothing that is cluster-wide has pods by a selector
+        return cluster.redactor.redact(reason)
     query = {"labelSelector": ",".join(f"{key}={value}" for key, value in sorted(labels.items()))}
-    answer = cluster.connection.get(f"/api/v1/namespaces/{live['metadata']['namespace']}/pods", query)
+    answer = cluster.connection.get(f"/api/v1/namespaces/{namespace}/pods", query)
     problems = [line for pod in answer.body.get("items") or () for line in container_problems(pod)]
     words = "; ".join(dict.fromkeys(problems))
     return cluster.redactor.redact(f"{reason}; {words}" if words else reason)

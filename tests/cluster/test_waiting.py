@@ -1,0 +1,48 @@
+"""What is waited for, and what is said about it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from deploy_pipeline.cluster.cluster import Cluster
+from deploy_pipeline.drivers.waiting import not_ready
+from deploy_pipeline.redaction import Redactor
+
+
+def cluster_with(live: dict[str, Any] | None) -> Cluster:
+    """A cluster that holds this one object, no pods, and knows one secret value."""
+    redactor = Redactor(b"k" * 32)
+    redactor.learn(["hunter2"])
+    return cast(
+        "Cluster",
+        SimpleNamespace(objects=SimpleNamespace(live=lambda _: live), redactor=redactor, connection=None),
+    )
+
+
+def job(**spec: Any) -> dict[str, Any]:
+    """A Job as it was applied."""
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x", "namespace": "web"}, "spec": spec}
+
+
+@pytest.mark.parametrize(("spec", "waits"), [({"ttlSecondsAfterFinished": 0}, False), ({}, True)])
+def test_a_job_that_removed_itself_is_done(spec: dict[str, Any], waits: bool) -> None:
+    """Its time to live begins when it ends: a job without one would still be there."""
+    assert bool(not_ready(cluster_with(None), [job(**spec)])) is waits
+
+
+@pytest.mark.parametrize("selector", [{}, {"selector": {"matchLabels": {"a": "b"}}}])
+def test_a_cluster_wide_object_is_explained_without_pods(selector: dict[str, Any]) -> None:
+    """Whatever its spec looks like; known secret values are masked in what it says of itself."""
+    conditions = [{"type": "Ready", "status": "False", "message": "refused: hunter2"}]
+    lamp = {
+        "apiVersion": "example.org/v1",
+        "kind": "ClusterLamp",
+        "metadata": {"name": "x"},
+        "spec": selector,
+        "status": {"conditions": conditions},
+    }
+    (state,) = not_ready(cluster_with(lamp), [lamp]).values()
+    assert state.reason.startswith("refused: <masked ")
