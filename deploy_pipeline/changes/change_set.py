@@ -46,7 +46,10 @@ class ObjectChange:
 
 @dataclass(frozen=True)
 class AppChanges:
-    """What happens to the objects of one app. ``removed``: the app left the channel."""
+    """What happens to the objects of one app.
+
+    ``removed``: the app left the channel. ``reapply``: why the driver runs although no object changes, else empty.
+    """
 
     app: str
     driver: str

@@ -60,15 +60,16 @@ def plan(target: Target) -> AppPlan:
         located(target, base),
         {ObjectRef.of(manifest) for manifest in (*objects, *(step.manifest for step in steps))},
     )
+    chart = (*changes, *leaving.changes)
     return AppPlan(
         target,
         AppChanges(
             app=target.app.name,
             driver=Driver.HELM.value,
-            objects=(*(step.change for step in steps), *changes, *leaving.changes),
+            objects=(*(step.change for step in steps), *chart),
             hooks=tuple(sorted(hook.label for hook in rendering.hooks)),
             warnings=(*left_alone, *leaving.warnings),
-            reapply=_reason_to_run(stored, same=same),
+            reapply="" if any(c.operation is not Operation.NONE for c in chart) else _reason_to_run(stored, same=same),
         ),
         steps,
         watched=objects,
