@@ -9,6 +9,7 @@ words about it, stay here. That also finds charts that give another result each 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from deploy_pipeline.cluster.connection import Connection
 from deploy_pipeline.cluster.objects import Manifest
@@ -27,10 +28,12 @@ def predict(helm: Helm, stored: StoredRelease | None, crds: Sequence[Manifest]) 
     """
     installed = stored is not None and stored.status != "uninstalled"
     capabilities = () if installed else tuple(_capabilities(helm.target.cluster.connection, crds))
-    alone = helm.rendered(installed=installed, capabilities=capabilities)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        trying = pool.submit(helm.dry_run)  # meanwhile: most of a release that does nothing is waiting for Helm
+        alone = helm.rendered(installed=installed, capabilities=capabilities)
     if _wants_missing_kinds(helm, alone, crds):
         return alone
-    live = helm.dry_run()
+    live = trying.result()
     if isinstance(live, Rendering):
         _check_same(helm, alone, live)
         return alone

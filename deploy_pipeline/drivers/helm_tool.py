@@ -49,6 +49,7 @@ class Helm:
     directory: Path
     chart: Path
     values: tuple[Path, ...]
+    _read: dict[str, tuple[Manifest, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def rendered(self, *, installed: bool, capabilities: Sequence[str]) -> Rendering:
         """What the chart gives without a look at the cluster's objects: ``lookup`` finds nothing.
@@ -105,7 +106,12 @@ class Helm:
         return found.stdout.decode()
 
     def objects(self, manifest: str) -> tuple[Manifest, ...]:
-        """The objects of a manifest, in a stable order, read as the API server would read them."""
+        """The objects of a manifest, in a stable order, read as the API server would read them; each text once."""
+        if manifest not in self._read:
+            self._read[manifest] = self._objects(manifest)
+        return self._read[manifest]
+
+    def _objects(self, manifest: str) -> tuple[Manifest, ...]:
         environment = tool_environment(self.directory)
         try:
             found = parse_manifests(manifest.encode(), directory=self.directory, env=environment, timeout=_PLAN_TIMEOUT)
