@@ -20,7 +20,8 @@ from deploy_pipeline.errors import FailedError
 _STUBBORN = """
 import pathlib, signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-sleeper = [sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print('up'); time.sleep(300)"]
+asleep = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(300)"
+sleeper = [sys.executable, "-c", asleep]
 children = [subprocess.Popen(sleeper, start_new_session=own, stdout=subprocess.PIPE) for own in (False, True)]
 for child in children:
     child.stdout.read(2)
@@ -77,7 +78,7 @@ def test_stop_ends_grandchildren(
 
 def test_a_process_that_ended_is_named_with_the_end_of_its_log(started: Processes, tmp_path: Path) -> None:
     """Who waits for something learns that the process which should do it is gone, and why."""
-    code = "print('listening'); raise SystemExit('the port is taken')"
+    code = "print('listening', flush=True); raise SystemExit('the port is taken')"
     started.start("webserver", [sys.executable, "-c", code], env=os.environ, cwd=tmp_path)
     with pytest.raises(FailedError, match="webserver ended by itself with 1") as caught:
         Waiting(threading.Event(), started).until("anything", lambda: None, seconds=30)
