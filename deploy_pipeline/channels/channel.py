@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum
 from posixpath import join, normpath
@@ -16,6 +16,7 @@ from deploy_pipeline.channels.document import Document, NotText, read_document
 from deploy_pipeline.channels.duration import parse_duration
 from deploy_pipeline.channels.faults import Fault, Location, shown, suggestion
 from deploy_pipeline.channels.names import AppName, ChannelName, HelmName, InnerPath, NamespaceName, SecretName
+from deploy_pipeline.channels.policy import IgnoreRule, Limit, ProtectedKind, PruneLimit, Switch
 from deploy_pipeline.channels.section import Files, Section, check, files_lack
 from deploy_pipeline.errors import RefusedError
 
@@ -35,7 +36,7 @@ NEEDED = {
 }
 FOREIGN = {
     Driver.KUSTOMIZE: ("helm_name", "helm_chart", "helm_values", "secret_helm_values"),
-    Driver.HELM: ("kustomize_dir",),
+    Driver.HELM: ("kustomize_dir", "ignore"),
 }
 
 
@@ -104,6 +105,15 @@ class App(Section):
     timeout: Timeout = Field(
         timedelta(minutes=5), description="How long the app may take to become ready, such as 10m0s; default 5m0s."
     )
+    recreate: Switch = Field(
+        False, description="Whether objects may be deleted and made anew where a change is not possible in place."
+    )
+    adopt: Switch = Field(
+        False, description="Whether objects are taken over that belong to another app, channel or tool."
+    )
+    ignore: tuple[IgnoreRule, ...] = Field(
+        (), description="Fields that somebody else owns: left out of diff, release and drift. Not for helm."
+    )
 
     @property
     def timeout_seconds(self) -> float:
@@ -111,7 +121,14 @@ class App(Section):
         return self.timeout.total_seconds()
 
     @field_validator(
-        "namespace", "kustomize_dir", "helm_name", "helm_chart", "helm_values", "secret_helm_values", mode="before"
+        "namespace",
+        "kustomize_dir",
+        "helm_name",
+        "helm_chart",
+        "helm_values",
+        "secret_helm_values",
+        "ignore",
+        mode="before",
     )
     @classmethod
     def _suits_driver(cls, value: Any, info: ValidationInfo) -> Any:
@@ -134,16 +151,34 @@ class ChannelFile(Section):
     drift_schedule: Annotated[str, AfterValidator(check_cron)] | None = Field(
         None, description="Cron expression of the drift check, of five fields; default: the deployer's."
     )
+    drift: Literal["report", "heal"] = Field(
+        "report", description="Whether drift is only reported, or put back to what was released last."
+    )
+    prune_limit: Limit = Field(
+        default_factory=PruneLimit,
+        description="How many objects of an app one release may prune: a number or a share such as 50%; "
+        "default: 30% or 10, whichever is more. Read from what was released last.",
+    )
+    prune_kinds: tuple[ProtectedKind, ...] = Field(
+        (), description="Kinds that are pruned or recreated only if named here. Read from what was released last."
+    )
+    ignore: tuple[IgnoreRule, ...] = Field((), description="Fields that somebody else owns, in all kustomize apps.")
 
 
 @dataclass(frozen=True)
 class Channel:
-    """One environment. ``path`` is the file it came from; ``drift_schedule`` None means the deployer's own."""
+    """One environment. ``path`` is the file it came from; ``drift_schedule`` None means the deployer's own.
+
+    The ``ignore`` rules of the channel are part of each app's.
+    """
 
     name: str
     releases: tuple[App, ...] = ()
     approval: Literal["required", "none"] = "required"
     drift_schedule: str | None = None
+    drift: Literal["report", "heal"] = "report"
+    prune_limit: PruneLimit = field(default_factory=PruneLimit)
+    prune_kinds: frozenset[str] = frozenset()
     path: str = ""
 
     @property
@@ -172,11 +207,26 @@ def read_channel_document(content: bytes | str, path: str) -> Document:
 
 def check_channel(document: Document, files: Files | None) -> tuple[Channel | None, list[Fault]]:
     """The channel that a document describes, or None; and all faults. Without files, paths are not looked up."""
-    file, faults = check(ChannelFile, document, files, nested={"releases": App})
+    nested: dict[str, type[Section]] = {"releases": App, "ignore": IgnoreRule, "releases.ignore": IgnoreRule}
+    file, faults = check(ChannelFile, document, files, nested=nested)
     faults += _clashes(document)
-    if file is None or faults:
-        return None, faults
-    return Channel(file.channel, file.releases, file.approval, file.drift_schedule, document.path), []
+    return (None, faults) if file is None or faults else (_channel(file, document.path), [])
+
+
+def _channel(file: ChannelFile, path: str) -> Channel:
+    return Channel(
+        name=file.channel,
+        releases=tuple(
+            app.model_copy(update={"ignore": (*file.ignore, *app.ignore)}) if app.driver is Driver.KUSTOMIZE else app
+            for app in file.releases
+        ),
+        approval=file.approval,
+        drift_schedule=file.drift_schedule,
+        drift=file.drift,
+        prune_limit=file.prune_limit,
+        prune_kinds=frozenset(file.prune_kinds),
+        path=path,
+    )
 
 
 def _clashes(document: Document) -> Iterator[Fault]:

@@ -79,7 +79,7 @@ def check(
     *,
     nested: Mapping[str, type[Section]],
 ) -> tuple[SectionT | None, list[Fault]]:
-    """The model's value, or None; and all faults. ``nested``: the model of the entries below a key of the top level."""
+    """The model's value, or None; and all faults. ``nested``: models of what is below other keys (``a``, ``a.b``)."""
     if document.value is None and document.faults:
         return None, list(document.faults)
     try:
@@ -93,7 +93,7 @@ def check(
 def _explain(error: ValidationError, document: Document, models: Mapping[str, type[Section]]) -> Iterator[Fault]:
     for detail in error.errors(include_url=False):
         where: Location = detail["loc"]
-        holder = str(where[0]) if len(where) > 1 else ""
+        holder = ".".join(part for part in where[:-1] if isinstance(part, str))
         yield document.fault(where, _reason(detail, models[holder].keys() if holder in models else set()))
 
 

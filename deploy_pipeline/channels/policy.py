@@ -1,0 +1,80 @@
+"""What a channel or app allows: how much may be pruned and of which kinds, and which fields are somebody else's."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from deploy_pipeline.channels.document import NotText
+from deploy_pipeline.channels.faults import shown
+from deploy_pipeline.channels.field_path import FieldPath, ignorable
+from deploy_pipeline.channels.section import Section
+
+ProtectedKind = Literal["Namespace", "PersistentVolumeClaim", "CustomResourceDefinition"]
+"""Deleting an object of these kinds deletes what is in it or of it."""
+
+
+@dataclass(frozen=True)
+class PruneLimit:
+    """The most objects of one app that a release may prune: a share of the app's objects, a number, the greater."""
+
+    percent: int = 30
+    number: int = 10
+
+    def of(self, objects: int) -> int:
+        """The limit for an app of that many objects."""
+        return max(self.number, objects * self.percent // 100)
+
+    def __str__(self) -> str:
+        words = [f"{self.percent} %"] if self.percent else []
+        words += [str(self.number)] if self.number or not self.percent else []
+        return " or ".join(words)
+
+
+def _prune_limit(value: Any) -> PruneLimit:
+    if isinstance(value, PruneLimit):
+        return value
+    match = re.fullmatch(r"([0-9]{1,6})(%?)", str(value)) if isinstance(value, (str, NotText)) else None
+    if not match or (match[2] and int(match[1]) > 100):
+        raise ValueError(f"must be a number of objects such as 25, or a share such as 50%, not {shown(value)}")
+    return PruneLimit(percent=int(match[1]), number=0) if match[2] else PruneLimit(percent=0, number=int(match[1]))
+
+
+def _switch(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, NotText) and value.word in ("true", "false"):
+        return value.word == "true"
+    raise ValueError(f"must be true or false, not {shown(value)}")
+
+
+def _some(fields: tuple[str, ...]) -> tuple[str, ...]:
+    if not fields:
+        raise ValueError("must name a field; to leave a whole object alone, take it out of the app")
+    return fields
+
+
+Limit = Annotated[
+    PruneLimit,
+    BeforeValidator(_prune_limit),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]{1,6}%?$"}]}),
+]
+Switch = Annotated[bool, BeforeValidator(_switch), WithJsonSchema({"type": "boolean"})]
+
+
+class IgnoreRule(Section):
+    """Fields of objects that somebody else owns: a controller, an autoscaler, an injector of certificates."""
+
+    kind: str = Field(description="Kind of the objects, such as Deployment.")
+    name: str = Field("*", description="Name of the object; `*` stands for any characters.")
+    fields: Annotated[tuple[Annotated[str, AfterValidator(ignorable)], ...], AfterValidator(_some)] = Field(
+        description="Paths as change sets show them, such as `spec.replicas` or `spec.ports[*].nodePort`."
+    )
+
+    @property
+    def paths(self) -> tuple[FieldPath, ...]:
+        """The fields, read."""
+        return tuple(FieldPath.parse(path) for path in self.fields)

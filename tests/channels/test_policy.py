@@ -1,0 +1,77 @@
+"""What a channel allows: the prune limit, and the paths of fields that somebody else owns."""
+
+from __future__ import annotations
+
+import pytest
+
+from deploy_pipeline.channels import PruneLimit, parse_channel
+from deploy_pipeline.channels.field_path import Element, FieldPath
+
+POLICY = """\
+channel: prod
+prune_limit: 50%
+prune_kinds: [Namespace]
+drift: heal
+ignore:
+  - {kind: Deployment, fields: [spec.replicas]}
+releases:
+  - name: web
+    driver: kustomize
+    kustomize_dir: web
+    recreate: true
+    ignore:
+      - {kind: Service, name: web-*, fields: ["spec.ports[*].nodePort"]}
+  - {name: db, driver: helm, namespace: db, helm_name: db, helm_chart: db, adopt: true}
+"""
+
+
+def test_a_channel_says_what_it_allows() -> None:
+    """Rules of the channel come before those of its kustomize apps; a Helm app has none."""
+    channel = parse_channel(POLICY, "channels/prod.yaml", None)
+    web, db = channel.apps
+    assert channel.prune_limit == PruneLimit(percent=50, number=0)
+    assert channel.prune_kinds == {"Namespace"}
+    assert channel.drift == "heal"
+    assert [(rule.kind, rule.name, rule.fields) for rule in web.ignore] == [
+        ("Deployment", "*", ("spec.replicas",)),
+        ("Service", "web-*", ("spec.ports[*].nodePort",)),
+    ]
+    assert (web.recreate, web.adopt, db.recreate, db.adopt, db.ignore) == (True, False, False, True, ())
+
+
+@pytest.mark.parametrize(
+    ("limit", "objects", "allowed"),
+    [
+        (PruneLimit(), 6, 10),
+        (PruneLimit(), 100, 30),
+        (PruneLimit(percent=50, number=0), 7, 3),
+        (PruneLimit(percent=0, number=2), 100, 2),
+        (PruneLimit(percent=0, number=0), 5, 0),
+    ],
+)
+def test_the_limit_for_an_app(limit: PruneLimit, objects: int, allowed: int) -> None:
+    """By default a share or a number, whichever is more; else just what is said, rounded down."""
+    assert limit.of(objects) == allowed
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("spec.replicas", ("spec", "replicas")),
+        ("spec.containers[app].image", ("spec", "containers", Element("app"), "image")),
+        ("spec.ports[*].nodePort", ("spec", "ports", Element("*"), "nodePort")),
+        ("spec.ports[0]", ("spec", "ports", Element("0"))),
+        ('metadata.annotations["example.com/note"]', ("metadata", "annotations", "example.com/note")),
+        ('data["a.b"].c', ("data", "a.b", "c")),
+    ],
+)
+def test_a_path_is_read_as_change_sets_show_it(text: str, parts: tuple[object, ...]) -> None:
+    """Keys, keys in quotes, elements by name, position or all of them."""
+    assert FieldPath.parse(text).parts == parts
+
+
+@pytest.mark.parametrize("text", ["", ".spec", "spec.", "spec..a", "[0].a", "a b", "spec[", "spec[]", 'a["x'])
+def test_what_is_no_path_is_refused(text: str) -> None:
+    """A typo must not become a rule that never matches."""
+    with pytest.raises(ValueError, match="must be a path"):
+        FieldPath.parse(text)
