@@ -71,12 +71,11 @@ def _normal(state: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping) and value:
         for key in value:
-            yield from _leaves(value[key], _join(path, str(key)))
+            yield from _leaves(value[key], join_path(path, str(key)))
     elif isinstance(value, list) and value:
-        names = _names(value)
-        for label, item in zip(names or range(len(value)), value, strict=True):
+        for label, item in zip(labels(value), value, strict=True):
             yield from _leaves(item, f"{path}[{label}]")
-        if names:
+        if names := _names(value):
             yield path + _ORDER, names
     else:
         yield path, value
@@ -104,7 +103,13 @@ def _names(items: Sequence[Any]) -> list[str] | None:
     return names if len(set(names)) == len(names) else None
 
 
-def _join(path: str, key: str) -> str:
+def labels(items: Sequence[Any]) -> list[str]:
+    """By what the elements of a list are told apart: their names, else their positions."""
+    return _names(items) or [str(position) for position in range(len(items))]
+
+
+def join_path(path: str, key: str) -> str:
+    """The path of a key below a path."""
     if key.replace("-", "").replace("_", "").isalnum():
         return f"{path}.{key}" if path else key
     return f'{path}["{key}"]'
