@@ -93,7 +93,7 @@ def release_channel(
         approval = verify(
             records, head, plan.change_set, required=needs_approval(deployer, channel, last), history=history
         )
-        run = _Run(deployer, plan, records, lock, progress, on_app)
+        run = Run(deployer, plan, records, lock, progress, on_app)
         record = run.begin(head, approval, trigger, run_id)
         outcome = run.carry_out(_chosen(plan, apps, drivers), record)
     result = replace(
@@ -155,8 +155,8 @@ def _failure(result: ReleaseResult, last: ReleaseRecord | None) -> ReleaseFailed
 
 
 @dataclass(frozen=True)
-class _Run:
-    """One release under way, all of it verified."""
+class Run:
+    """A plan that is verified, and being carried out under the channel's lock."""
 
     deployer: Deployer
     plan: ChannelPlan
@@ -165,8 +165,10 @@ class _Run:
     progress: Progress
     on_app: Callable[[AppResult], None]
 
-    def begin(self, commit: str, approval: Approval | None, trigger: str, run_id: str) -> ReleaseRecord:
-        """Say in the cluster that this release has begun: from here on it may be continued."""
+    def begin(
+        self, commit: str, approval: Approval | None, trigger: str, run_id: str, reason: str = ""
+    ) -> ReleaseRecord:
+        """Say in the cluster that this release has begun, and for what reason: from here on it may be continued."""
         change_set = self.plan.change_set
         record = ReleaseRecord(
             commit=commit,
@@ -177,6 +179,7 @@ class _Run:
             approved_by=approval.approved_by if approval else "",
             trigger=trigger,
             run_id=run_id,
+            reason=reason,
             counts=change_set.counts,
         )
         self.records.begin(record)
@@ -192,12 +195,15 @@ class _Run:
                 each(self.deployer, chosen, self._app, lambda app: app.changes.app, where, abandon=self.lock.abandon)
             )
         except DeployError as error:
-            self.records.finish(record, ReleaseState.FAILED, self._redacted("; ".join((error.message, *error.details))))
+            self._finish(record, ReleaseState.FAILED, (self._redacted("; ".join((error.message, *error.details))),))
             raise
         reasons = _reasons(results)
         complete = ReleaseState.RELEASED if len(results) == len(self.plan.apps) else ReleaseState.PARTIAL
-        self.records.finish(record, ReleaseState.FAILED if reasons else complete, "; ".join(reasons))
+        self._finish(record, ReleaseState.FAILED if reasons else complete, reasons)
         return results
+
+    def _finish(self, record: ReleaseRecord, state: ReleaseState, reasons: Sequence[str]) -> None:
+        self.records.finish(record, state, "; ".join(filter(None, (record.reason, *reasons))))
 
     def _remember(self, chosen: tuple[AppPlan, ...]) -> None:
         """Grow the inventories before anything is made, so that nothing made is ever forgotten."""
