@@ -9,13 +9,13 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from deploy_pipeline.sandbox import discovery, reading, reviews, scale
+from deploy_pipeline.sandbox import discovery, protobuf, reading, reviews, scale
 from deploy_pipeline.sandbox.body import read_object
 from deploy_pipeline.sandbox.deletes import DeleteOptions, Deleter
 from deploy_pipeline.sandbox.errors import ApiError, Json, bad_request, method_not_allowed, no_resource
 from deploy_pipeline.sandbox.kinds import Kinds, Resource
 from deploy_pipeline.sandbox.openapi import Documents
-from deploy_pipeline.sandbox.protobuf import MEDIA_TYPE, Decoder
+from deploy_pipeline.sandbox.protobuf import MEDIA_TYPE
 from deploy_pipeline.sandbox.request import Answer, Request, Target
 from deploy_pipeline.sandbox.store import Event, Store
 from deploy_pipeline.sandbox.writes import Writer
@@ -34,9 +34,6 @@ class Api:
         self.deleter = Deleter(self.writer)
         self.documents = Documents(kinds)
         self.stopping = threading.Event()
-        definitions = kinds.definitions
-        properties = {name: frozenset(d.get("properties", ())) for name, d in definitions.raw.items()}
-        self._decoder = Decoder(definitions.messages, properties)
         store.listeners.append(self._define)
 
     def _define(self, event: Event) -> None:
@@ -230,7 +227,7 @@ class Api:
     def _body(self, request: Request, resource: Resource) -> tuple[Json, list[str]]:
         if request.content_type == MEDIA_TYPE:
             try:
-                return self._decoder.decode(request.body), []
+                return protobuf.decode(request.body, self.kinds.definitions.messages), []
             except (ValueError, LookupError) as error:
                 raise bad_request(f"error decoding protobuf: {error}") from error
         value, complaints = read_object(request.body, request.content_type)
@@ -242,6 +239,6 @@ class Api:
         if not request.body:
             return {}
         if request.content_type == MEDIA_TYPE:
-            return self._decoder.decode(request.body)
+            return protobuf.decode(request.body, self.kinds.definitions.messages)
         value: Any = read_object(request.body, request.content_type)[0]
         return dict(value)

@@ -67,7 +67,7 @@ def deployment(cluster: Cluster, value: Json) -> float | None:
 
 def _new_set(cluster: Cluster, value: Json, revision: int) -> Json:
     spec, template = value["spec"], value["spec"]["template"]
-    short = template_hash(template, cluster.kinds.definitions)
+    short = template_hash(template, cluster.kinds.definitions.printed)
     labels = {**template["metadata"].get("labels", {}), HASH: short}
     selector = spec["selector"]
     matching = {**selector, "matchLabels": {**selector.get("matchLabels", {}), HASH: short}}

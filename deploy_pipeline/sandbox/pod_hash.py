@@ -1,65 +1,59 @@
 """The hash in the names of ReplicaSets and pods, the same as on a real cluster.
 
 The deployment controller hashes the printed form of the Go struct of the pod template (`controller.ComputeHash`):
-FNV-1a over what go-spew prints of every field with its type, empty ones included, written in an alphabet without
-vowels. The layout of the structs is derived data, so a template has the name here that it has there.
+FNV-1a over what go-spew prints of every field with its type, empty ones included, in an alphabet without vowels. The
+layout of the structs is derived data.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from deploy_pipeline.sandbox import quantity
 from deploy_pipeline.sandbox.errors import Json
-from deploy_pipeline.sandbox.schema import Definitions, GoField
 from deploy_pipeline.sandbox.writes import LETTERS
 
-TEMPLATE = "io.k8s.api.core.v1.PodTemplateSpec"
-NO_TIME = "{Time:(time.Time){wall:(uint64)0 ext:(int64)0 loc:(*time.Location)<nil>}}"
-NIL = "<nil>"
+Layouts = Mapping[str, list[tuple[str, str, str, str, str]]]
+EMPTY: Mapping[str, Any] = {"s": "", "b": False, "S": {}}
+NO_TIME = "{Time:(time.Time){wall:(uint64)0 ext:(int64)0 loc:(*time.Location)<nil>}}"  # templates carry no times
 
 
-def template_hash(template: Json, definitions: Definitions) -> str:
+def template_hash(template: Json, layouts: Layouts) -> str:
     """The hash of a pod template."""
     value = 0x811C9DC5
-    for byte in f"(v1.PodTemplateSpec){_struct(template, TEMPLATE, definitions)}".encode():
+    for byte in f"(v1.PodTemplateSpec){_printed(template, 'io.k8s.api.core.v1.PodTemplateSpec', layouts)}".encode():
         value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF
     return "".join(LETTERS[ord(digit) % len(LETTERS)] for digit in str(value))
 
 
-def _struct(value: Json, definition: str, definitions: Definitions) -> str:
+def _printed(value: Any, definition: str, layouts: Layouts) -> str:
     name = definition.rpartition(".")[2]
+    if not name:
+        return str(value).lower() if isinstance(value, bool) else str(value)
     if name == "Time":
-        return NO_TIME  # templates carry no times
+        return NO_TIME
     if name == "Quantity":
         return _quantity(value)
     if name == "IntOrString":
-        text = isinstance(value, str)
-        number, word = (0, value) if text else (value or 0, "")
-        return f"{{Type:(intstr.Type){int(text)} IntVal:(int32){number} StrVal:(string){word}}}"
-    fields = definitions.layout(definition)
-    printed = (f"{field.name}:({field.type}){_field(value, field, definitions)}" for field in fields)
-    return "{" + " ".join(printed) + "}"
+        number, word = (0, value) if isinstance(value, str) else (value or 0, "")
+        return f"{{Type:(intstr.Type){int(isinstance(value, str))} IntVal:(int32){number} StrVal:(string){word}}}"
+    return "{" + " ".join(_field(value, row, layouts) for row in layouts[definition]) + "}"
 
 
-def _field(value: Json, field: GoField, definitions: Definitions) -> str:
-    """The printed value of one field; an embedded struct takes its fields from the same JSON object."""
-    found: Any = value.get(field.json) if field.json else value
-    if found is None and field.kind in "plmy":
-        return NIL
-    if field.kind == "l":
-        return "[" + " ".join(_plain(item, field.target, definitions) for item in found) + "]"
-    if field.kind == "m":
-        entries = (f"{key}:{_plain(found[key], field.target, definitions)}" for key in sorted(found))
-        return "map[" + " ".join(entries) + "]"
-    empty: Any = {"s": "", "b": False, "S": {}}.get(field.kind, 0)
-    return _plain(empty if found is None else found, field.target, definitions)
-
-
-def _plain(value: Any, definition: str, definitions: Definitions) -> str:
-    if definition:
-        return _struct(value, definition, definitions)
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _field(owner: Json, field: tuple[str, str, str, str, str], layouts: Layouts) -> str:
+    """One field with its type; an embedded struct takes its fields from the same JSON object."""
+    name, key, kind, letter, target = field
+    value: Any = owner.get(key) if key else owner
+    if value is None and letter in "plmy":
+        text = "<nil>"
+    elif letter == "l":
+        text = "[" + " ".join(_printed(item, target, layouts) for item in value) + "]"
+    elif letter == "m":
+        text = "map[" + " ".join(f"{k}:{_printed(value[k], target, layouts)}" for k in sorted(value)) + "]"
+    else:
+        text = _printed(EMPTY.get(letter, 0) if value is None else value, target, layouts)
+    return f"{name}:({kind}){text}"
 
 
 def _quantity(value: Any) -> str:
@@ -68,8 +62,6 @@ def _quantity(value: Any) -> str:
     number, scale = quantity.parse(text), 0
     while number.denominator != 1:
         number, scale = number * 10, scale - 1
-    form = "BinarySI" if text.endswith("i") else "DecimalSI"
     amount = f"i:(resource.int64Amount){{value:(int64){number} scale:(resource.Scale){scale}}}"
-    return (
-        f"{{{amount} d:(resource.infDecAmount){{Dec:(*inf.Dec)<nil>}} s:(string){text} Format:(resource.Format){form}}}"
-    )
+    decimal, form = "d:(resource.infDecAmount){Dec:(*inf.Dec)<nil>}", "BinarySI" if text[-1] == "i" else "DecimalSI"
+    return f"{{{amount} {decimal} s:(string){text} Format:(resource.Format){form}}}"

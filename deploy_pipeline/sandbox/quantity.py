@@ -1,7 +1,7 @@
 """Resource quantities: `0.5` is stored as `500m`, and limits have to be compared with requests.
 
-The canonical form is that of apimachinery's `resource.Quantity`: no fraction, the largest suffix
-that allows that, and the family of suffixes the author used.
+The canonical form is that of apimachinery's `resource.Quantity`: no fraction, the largest suffix that allows that, and
+the family of suffixes the author used.
 """
 
 from __future__ import annotations
@@ -22,12 +22,8 @@ def parse(text: str | int | float) -> Fraction:
     if not match:
         raise ValueError(MESSAGE)
     number, binary, decimal, exponent = match.groups()
-    scale = Fraction(1024) ** BINARY.index(binary) if binary else Fraction(1)
-    if decimal:
-        scale = Fraction(1000) ** (DECIMAL.index(decimal) - 3)
-    if exponent:
-        scale = Fraction(10) ** int(exponent)
-    return Fraction(number) * scale
+    scale = Fraction(1024) ** BINARY.index(binary or "") * Fraction(1000) ** (DECIMAL.index(decimal or "") - 3)
+    return Fraction(number) * scale * Fraction(10) ** int(exponent or 0)
 
 
 @lru_cache(maxsize=4096)
@@ -36,8 +32,7 @@ def canonical(text: str | int | float) -> str:
     value = parse(text)
     if str(text).endswith("i") and abs(value) >= 1024 and value.denominator == 1:
         return _scaled(value, BINARY, 1024)
-    exponent = re.search(r"[eE][+-]?\d+$", str(text))
-    if exponent:
+    if re.search(r"[eE][+-]?\d+$", str(text)):
         power = 0
         while value and value % 1000 == 0:
             value, power = value / 1000, power + 3
@@ -47,8 +42,6 @@ def canonical(text: str | int | float) -> str:
 
 def _scaled(value: Fraction, suffixes: tuple[str, ...], step: int) -> str:
     whole, index = -(-value.numerator // value.denominator), 0
-    if not whole:
-        return "0"
-    while whole % step == 0 and index < len(suffixes) - 1:
+    while whole and whole % step == 0 and index < len(suffixes) - 1:
         whole, index = whole // step, index + 1
-    return f"{whole}{suffixes[index]}"
+    return f"{whole}{suffixes[index]}" if whole else "0"

@@ -12,7 +12,9 @@ import json
 from collections.abc import Mapping
 from functools import cached_property
 from importlib import resources
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
+
+import yaml
 
 Json = dict[str, Any]
 Shape = Literal["struct", "map", "list", "scalar", "any"]
@@ -28,25 +30,15 @@ KEY_DEFAULTS: Mapping[str, Any] = {"protocol": "TCP"}  # the only list-map key w
 ZERO: Mapping[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False}
 
 
-class GoField(NamedTuple):
-    """A field of a Go struct; `kind` is a letter as in `go_types.Field`."""
-
-    name: str
-    json: str
-    type: str
-    kind: str
-    target: str
-    omit: bool
-
-
 class Definitions:
-    """The derived data file: definitions, resources and protobuf field numbers."""
+    """The derived data file: definitions, resources, Go structs and protobuf messages (see README.md)."""
 
     def __init__(self, data: Json) -> None:
         self.raw: Json = data["definitions"]
         self.resources: list[Json] = data["resources"]
         self.messages: Json = data["messages"]
-        self._layouts: Json = data["layouts"]
+        self.structs: Json = data["structs"]
+        self.printed: Json = data["printed"]
         self._nodes: dict[str, Node] = {}
 
     @classmethod
@@ -61,24 +53,17 @@ class Definitions:
             self._nodes[name] = Node(self, self.raw[name], name)
         return self._nodes[name]
 
-    def layout(self, name: str) -> list[GoField]:
-        """The Go struct behind a definition; empty for those that are not known."""
-        return [GoField(*row) for row in self._layouts.get(name, ())]
-
-    def json_fields(self, name: str) -> dict[str, GoField]:
-        """The fields of the struct by JSON name, those of embedded structs among them."""
-        found = {}
-        for field in self.layout(name):
-            found.update({field.json: field} if field.json else self.json_fields(field.target))
-        return found
-
     def custom(self, schema: Json) -> Node:
         """The root node of a custom kind: its structural schema with the standard metadata."""
-        properties = {**schema.get("properties", {})}
+        properties = {**schema.get("properties", {}), "apiVersion": {"type": "string"}, "kind": {"type": "string"}}
         properties["metadata"] = {"$ref": f"#/components/schemas/{META}ObjectMeta"}
-        for name in ("apiVersion", "kind"):
-            properties[name] = {"type": "string"}
         return Node(self, {**schema, "type": "object", "properties": properties}, custom=True)
+
+
+def data(name: str) -> Any:
+    """A table of this package, from its YAML file."""
+    text = resources.files(__package__).joinpath(f"data/{name}.yaml").read_text()
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
 
 
 class Node:
@@ -87,7 +72,10 @@ class Node:
     def __init__(self, definitions: Definitions, raw: Json, name: str = "", *, custom: bool = False) -> None:
         self._definitions = definitions
         self.raw = raw
-        self.definition = name
+        go = definitions.structs.get(name, {})
+        self.order: tuple[str, ...] = tuple(go.get("order", ()))
+        self.drops: frozenset[str] = frozenset(go.get("drops", ()))
+        self.blanks: Json = go.get("blanks", {})
         self.name = name.rpartition(".")[2]
         self.custom = custom
         self.scalar = str(SCALARS.get(name) or raw.get("type", ""))
@@ -133,11 +121,6 @@ class Node:
         return {name: self._child(raw) for name, raw in self.raw.get("properties", {}).items()}
 
     @cached_property
-    def go_fields(self) -> Mapping[str, GoField]:
-        """How Go writes the fields of a struct; empty where that is not known."""
-        return {} if self.custom else self._definitions.json_fields(self.definition)
-
-    @cached_property
     def element(self) -> Node:
         """What a list or map holds; for free-form content, anything."""
         raw = self.raw.get("items" if self.shape == "list" else "additionalProperties")
@@ -162,4 +145,4 @@ class Node:
         return KEY_DEFAULTS.get(key, ZERO.get(node.scalar if node else "string", ""))
 
 
-ANYTHING = Node(Definitions({"definitions": {}, "resources": [], "messages": {}, "layouts": {}}), {})
+ANYTHING = Node(Definitions({"definitions": {}, "resources": [], "messages": {}, "structs": {}, "printed": {}}), {})

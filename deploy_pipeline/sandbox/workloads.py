@@ -18,7 +18,7 @@ SET_HASH = "controller-revision-hash"
 def stateful_set(cluster: Cluster, value: Json) -> float | None:
     """Pods with names, one after the other."""
     spec, name = value["spec"], value["metadata"]["name"]
-    update = f"{name}-{template_hash(spec['template'], cluster.kinds.definitions)}"
+    update = f"{name}-{template_hash(spec['template'], cluster.kinds.definitions.printed)}"
     pods = {p["metadata"]["name"]: p for p in cluster.owned(value, PODS)}
     names = [f"{name}-{index}" for index in range(spec["replicas"])]
     for surplus in pods.keys() - set(names):
@@ -83,7 +83,7 @@ def _claims(cluster: Cluster, value: Json, index: int) -> None:
 
 def daemon_set(cluster: Cluster, value: Json) -> float | None:
     """One pod, for there is one node."""
-    update = template_hash(value["spec"]["template"], cluster.kinds.definitions)
+    update = template_hash(value["spec"]["template"], cluster.kinds.definitions.printed)
     pods = cluster.owned(value, PODS)
     rolling = value["spec"]["updateStrategy"]["type"] == "RollingUpdate"
     for outdated in [p for p in pods if p["metadata"]["labels"].get(SET_HASH) != update and rolling]:

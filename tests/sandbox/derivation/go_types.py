@@ -3,7 +3,7 @@
 How an API server writes an object depends on the Go structs behind it: which fields are pointers, which are
 left out when they are empty, in which order and with which protobuf number they stand. No schema says that, but
 every Go program carries it as type information for reflection (Go's `internal/abi`, types `Type`, `PtrType`,
-`StructType`). Used by `derive_schemas` only.
+`StructType`). Used by `derive` only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 HEADER = 48  # bytes of abi.Type, which every type descriptor begins with
 FLOATS, INTEGERS = (13, 14), range(2, 13)
@@ -33,9 +32,10 @@ class Field:
     proto: str
     omit: bool  # left out when empty
 
-    def row(self) -> list[Any]:
-        """What the data file keeps."""
-        return [self.name, self.json, self.type, self.kind, self.target, int(self.omit)]
+    @property
+    def is_dropped_when_empty(self) -> bool:
+        """Whether an empty value gets lost: nil slices and maps always do, zero values with omitempty."""
+        return self.kind in ("l", "m", "y") or (self.omit and self.kind in ("s", "i", "b", "f"))
 
 
 class Binary:
