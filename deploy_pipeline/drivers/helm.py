@@ -17,6 +17,7 @@ from deploy_pipeline.drivers import helm_tool
 from deploy_pipeline.drivers.helm_crds import chart_crds, without_foreign
 from deploy_pipeline.drivers.helm_leaving import plan_upgrade, prune_left
 from deploy_pipeline.drivers.helm_prediction import predict
+from deploy_pipeline.drivers.helm_storage import StoredRelease
 from deploy_pipeline.drivers.locating import located
 from deploy_pipeline.drivers.plan import (
     AppPlan,
@@ -46,9 +47,11 @@ def plan(target: Target) -> AppPlan:
         rendering = predict(helm, stored, brought)
         manifest = rendering.manifest
         wanted = helm.objects(manifest)
-        same = stored is not None and (stored.manifest == manifest or helm.objects(stored.manifest) == wanted)
+        same = stored is not None and (stored.last.manifest == manifest or helm.objects(stored.last.manifest) == wanted)
         base = (
-            helm.objects(stored.base) if stored and stored.status != "uninstalled" and stored.base != manifest else ()
+            helm.objects(stored.base.manifest)
+            if stored and stored.is_installed and stored.base.manifest != manifest
+            else ()
         )
     objects = tuple(_as_applied(target, manifest) for manifest in located(target, wanted, brought))
     crds, left_alone = without_foreign(target, brought)
@@ -137,7 +140,7 @@ def _as_applied(target: Target, manifest: Manifest) -> Manifest:
     return {**manifest, "metadata": metadata}
 
 
-def _reason_to_run(stored: helm_tool.StoredRelease | None, *, same: bool) -> str:
+def _reason_to_run(stored: StoredRelease | None, *, same: bool) -> str:
     """Why Helm must run even if no object changes; empty if it need not."""
     if stored is None:
         return "the Helm release is not installed yet"
@@ -146,7 +149,7 @@ def _reason_to_run(stored: helm_tool.StoredRelease | None, *, same: bool) -> str
     return "" if same else "the manifest that Helm has stored is another one"
 
 
-def _check_pending(target: Target, stored: helm_tool.StoredRelease | None) -> None:
+def _check_pending(target: Target, stored: StoredRelease | None) -> None:
     if stored is not None and stored.status.startswith("pending"):
         name = f"{target.app.namespace}/{target.app.helm_name}"
         raise OwnedByAnother(

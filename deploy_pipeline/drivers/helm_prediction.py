@@ -1,9 +1,10 @@
 """What Helm will send for a chart, if the chart alone decides it.
 
 A template can read the live cluster (``lookup``), any Secret of it, and can put it wherever it likes: into an object,
-the name of one, the message of ``fail``. So a chart is first rendered without the cluster, and only what is the same
-with it is shown, planned or released. What differs is named as it is without the cluster; its content, and Helm's own
-words about it, stay here. That also finds charts that give another result each time (``randAlphaNum``, ``now``).
+the name of one, the message of ``fail``. So a chart that may do so is first rendered without the cluster, and only
+what is the same with it is shown, planned or released. What differs is named as it is without the cluster; its content,
+and Helm's own words about it, stay here. That also finds charts that give another result each time (``randAlphaNum``,
+``now``).
 """
 
 from __future__ import annotations
@@ -13,20 +14,34 @@ from concurrent.futures import ThreadPoolExecutor
 
 from deploy_pipeline.cluster.connection import Connection
 from deploy_pipeline.cluster.objects import Manifest
+from deploy_pipeline.drivers.helm_functions import is_reproducible
 from deploy_pipeline.drivers.helm_rendering import Rendering
-from deploy_pipeline.drivers.helm_tool import Helm, StoredRelease
+from deploy_pipeline.drivers.helm_storage import StoredRelease
+from deploy_pipeline.drivers.helm_tool import Helm
 from deploy_pipeline.errors import ClusterUnreachable, ManifestRejected
 
 _HINT = "give the chart what it needs as values: stored secrets come through secret_helm_values"
 
 
 def predict(helm: Helm, stored: StoredRelease | None, crds: Sequence[Manifest]) -> Rendering:
-    """What a release would send, and its hooks. Raises ManifestRejected.
+    """What a release would send, and its hooks. Raises ManifestRejected."""
+    if is_reproducible(helm.chart):
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            if stored:  # read ahead: most often the chart gives the same again
+                pool.submit(helm.objects, stored.last.manifest)
+            live = helm.dry_run()
+        if isinstance(live, Rendering):
+            return live
+    return _twice(helm, stored, crds)
+
+
+def _twice(helm: Helm, stored: StoredRelease | None, crds: Sequence[Manifest]) -> Rendering:
+    """The rendering without the cluster, which is the same with it.
 
     While kinds are missing that ``crds`` will bring, Helm cannot try it; then the plan that is made again right before
     Helm runs does.
     """
-    installed = stored is not None and stored.status != "uninstalled"
+    installed = stored is not None and stored.is_installed
     capabilities = () if installed else tuple(_capabilities(helm.target.cluster.connection, crds))
     with ThreadPoolExecutor(max_workers=1) as pool:
         trying = pool.submit(helm.dry_run)  # meanwhile: most of a release that does nothing is waiting for Helm

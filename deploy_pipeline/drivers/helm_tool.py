@@ -15,8 +15,9 @@ from typing import Any
 
 from deploy_pipeline.cluster.objects import Manifest
 from deploy_pipeline.drivers.helm_rendering import Rendering, from_answer, from_template
+from deploy_pipeline.drivers.helm_storage import StoredRelease, stored_release
 from deploy_pipeline.drivers.plan import Target
-from deploy_pipeline.errors import ClusterUnreachable, FailedError, ManifestRejected, RefusedError, RenderFailed
+from deploy_pipeline.errors import ClusterUnreachable, FailedError, ManifestRejected, RenderFailed
 from deploy_pipeline.private_files import private_directory
 from deploy_pipeline.rendering import parse_manifests
 from deploy_pipeline.settings import tool_path
@@ -30,18 +31,6 @@ _GRACE = 30.0  # beyond Helm's own --timeout, so that Helm can say what went wro
 
 
 @dataclass(frozen=True)
-class StoredRelease:
-    """What Helm has stored of a release: text, and may hold secret values.
-
-    ``manifest`` is that of the last revision, ``base`` that of the revision the next upgrade is compared with.
-    """
-
-    status: str
-    manifest: str = field(repr=False)
-    base: str = field(repr=False)
-
-
-@dataclass(frozen=True)
 class Helm:
     """Helm with one app's chart and values laid out in a private directory."""
 
@@ -49,7 +38,7 @@ class Helm:
     directory: Path
     chart: Path
     values: tuple[Path, ...]
-    _read: dict[str, tuple[Manifest, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _read: dict[str, tuple[Manifest, ...]] = field(default_factory=lambda: {"": ()}, repr=False, compare=False)
 
     def rendered(self, *, installed: bool, capabilities: Sequence[str]) -> Rendering:
         """What the chart gives without a look at the cluster's objects: ``lookup`` finds nothing.
@@ -84,26 +73,8 @@ class Helm:
 
     def stored(self) -> StoredRelease | None:
         """The release as Helm has stored it, or None."""
-        app = self.target.app
-        arguments = ["status", str(app.helm_name), "--namespace", str(app.namespace), "--output", "json"]
-        result = self._run(arguments, _PLAN_TIMEOUT)
-        if result.returncode and "not found" in result.stderr:
-            return None
-        answer = self._parsed(result, "helm status")
-        status, manifest = str(answer["info"]["status"]), str(answer.get("manifest") or "")
-        return StoredRelease(status, manifest, manifest if status == "deployed" else self._base(manifest))
-
-    def _base(self, last: str) -> str:
-        """The manifest of the last revision that is deployed; if none is, Helm takes the ``last`` one."""
-        release = [str(self.target.app.helm_name), "--namespace", str(self.target.app.namespace)]
-        answer = self._run(["history", *release, "--output", "json"], _PLAN_TIMEOUT)
-        revisions = self._parsed(answer, "helm status (history)")
-        deployed = [entry["revision"] for entry in revisions if entry["status"] == "deployed"]
-        if not deployed:
-            return last
-        found = self._run(["get", "manifest", *release, "--revision", str(max(deployed))], _PLAN_TIMEOUT)
-        _checked(self.target, found, "helm status (get manifest)")
-        return found.stdout.decode()
+        release = (str(self.target.app.namespace), str(self.target.app.helm_name))
+        return stored_release(self.target.cluster.connection, release)
 
     def objects(self, manifest: str) -> tuple[Manifest, ...]:
         """The objects of a manifest, in a stable order, read as the API server would read them; each text once."""
@@ -217,6 +188,4 @@ def _checked(target: Target, result: ToolResult, what: str) -> None:
         raise ManifestRejected(
             message, hint="the chart, its values, or an object in the cluster stand in the way; Helm says which"
         )
-    if "status" in what:
-        raise RefusedError(message)
     raise FailedError(message)

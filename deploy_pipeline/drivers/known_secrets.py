@@ -6,15 +6,11 @@ is no Secret.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import gzip
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from typing import Any
 
 from deploy_pipeline.channels import Driver
+from deploy_pipeline.drivers.helm_storage import revisions
 from deploy_pipeline.drivers.plan import Target
 from deploy_pipeline.redaction import leaves
 from deploy_pipeline.secret_stores import helm_values, secret_manifest, secret_values
@@ -32,22 +28,10 @@ def known_secret_values(target: Target) -> list[str]:
     shapes = [helm_values(target.store.read(name)) for name in target.app.secret_helm_values]
     found += leaves(shapes)
     if shapes and target.app.driver is Driver.HELM:
-        for config in _stored_values(target):
-            found += leaves([_at_paths_of(values, config) for values in shapes])
+        release = (str(target.app.namespace), str(target.app.helm_name))
+        for revision in revisions(target.cluster.connection, release):
+            found += leaves([_at_paths_of(values, revision.values) for values in shapes])
     return found
-
-
-def _stored_values(target: Target) -> Iterator[Any]:
-    """The values that Helm was given for each revision it still has (a release record is gzipped JSON in a Secret)."""
-    app = target.app
-    answer = target.cluster.connection.get(
-        f"/api/v1/namespaces/{app.namespace}/secrets", {"labelSelector": f"owner=helm,name={app.helm_name}"}
-    )
-    for item in answer.body.get("items") or ():
-        # What cannot be read is no record that Helm could read either.
-        with suppress(KeyError, ValueError, OSError, EOFError, binascii.Error):
-            packed = base64.b64decode(base64.b64decode(item["data"]["release"]))
-            yield json.loads(gzip.decompress(packed)).get("config") or {}
 
 
 def _at_paths_of(shape: Any, values: Any) -> Any:

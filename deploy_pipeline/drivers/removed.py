@@ -46,6 +46,6 @@ def prune(plan: AppPlan, before_write: Callable[[], None]) -> None:
 def _uninstalled(target: Target, release: tuple[str, str]) -> Leaving:
     with helm_tool.installed(target, release) as helm:
         stored = helm.stored()
-        last = helm.objects(stored.manifest) if stored else ()
+        last = helm.objects(stored.last.manifest) if stored else ()
     located = [target.cluster.objects.locate(manifest, release[0]) for manifest in last]
     return plan_uninstall(target, release, located)

@@ -1,15 +1,19 @@
 """One op for each step of the flow. Each calls one function of the core and tells Dagster what came of it.
 
 Ops return what the core returned, which stays in memory: the command line runs the same jobs and prints it.
-The core's actions are imported where they are called, since they bring the Kubernetes client along (0.4 s).
+The core's actions bring the Kubernetes client along (0.4 s). They are imported with the code location: a process that
+carries out a run loads it before the run begins, and a release holds its place in the queue no longer than it works.
 """
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
+from deploy_pipeline import promotion
 from deploy_pipeline.changes import ChangeSet
+from deploy_pipeline.deploy_secrets import deploy_secrets
+from deploy_pipeline.drift import check_drift, check_ready
 from deploy_pipeline.errors import FailedError, ReleaseFailed
 from deploy_pipeline.pipeline import events, tags
 from deploy_pipeline.pipeline.config import (
@@ -21,10 +25,8 @@ from deploy_pipeline.pipeline.config import (
     SecretsConfig,
 )
 from deploy_pipeline.pipeline.stage import DeployerParam, ObserverParam, Stage, stage
+from deploy_pipeline.release import AppResult, release_channel
 from deploy_pipeline.repository import release_branch
-
-if TYPE_CHECKING:
-    from deploy_pipeline.release import AppResult
 
 
 @dg.op(description="Make the candidate of a source branch, or remove it where the branch is gone.")
@@ -32,8 +34,6 @@ def render(
     context: dg.OpExecutionContext, config: RenderConfig, deployer: DeployerParam, observer: ObserverParam
 ) -> Any:
     """Returns a RenderResult."""
-    from deploy_pipeline import promotion
-
     with stage(context, deployer, observer) as step:
         step.tag(branch=config.branch)
         result = promotion.render(step.deployer, config.branch, progress=step.progress)
@@ -45,8 +45,6 @@ def render(
 @dg.op(description="Compute the change set of a candidate against the live cluster. Writes nothing.")
 def diff(context: dg.OpExecutionContext, config: DiffConfig, deployer: DeployerParam, observer: ObserverParam) -> Any:
     """Returns a ChangeSet."""
-    from deploy_pipeline import promotion
-
     with stage(context, deployer, observer) as step:
         # A sensor asks for a commit, and says in a tag whose commit it is.
         candidate = context.run.tags.get(tags.BRANCH, config.candidate)
@@ -63,8 +61,6 @@ def approve(
     context: dg.OpExecutionContext, config: PromoteConfig, deployer: DeployerParam, observer: ObserverParam
 ) -> Any:
     """Returns a Promotion."""
-    from deploy_pipeline import promotion
-
     with stage(context, deployer, observer) as step:
         step.tag(branch=config.candidate)
         result = promotion.promote(
@@ -87,13 +83,11 @@ def release(
     context: dg.OpExecutionContext, config: ReleaseConfig, deployer: DeployerParam, observer: ObserverParam
 ) -> Any:
     """Returns a ReleaseResult."""
-    from deploy_pipeline.release import release_channel
-
     with stage(context, deployer, observer) as step:
         commit = config.commit or step.deployer.mirror.remote_heads().get(release_branch(step.channel), "")
         step.tag(commit=commit)
 
-        def on_app(result: "AppResult") -> None:
+        def on_app(result: AppResult) -> None:
             step.record(*events.app_released(step.channel, commit, result, step.repository))
 
         try:
@@ -125,8 +119,6 @@ def write_secrets(
     context: dg.OpExecutionContext, config: SecretsConfig, deployer: DeployerParam, observer: ObserverParam
 ) -> Any:
     """Returns a tuple of SecretResult."""
-    from deploy_pipeline.deploy_secrets import deploy_secrets
-
     with stage(context, deployer, observer) as step:
         results = deploy_secrets(
             step.deployer, step.channel, apps=config.apps, secret=config.secret, progress=step.progress
@@ -140,8 +132,6 @@ def compare(
     context: dg.OpExecutionContext, config: DriftConfig, deployer: DeployerParam, observer: ObserverParam
 ) -> Any:
     """Returns a DriftResult."""
-    from deploy_pipeline.drift import check_drift, check_ready
-
     with stage(context, deployer, observer) as step:
         found = check_drift(step.deployer, step.channel, apps=config.apps, progress=step.progress)
         step.record(*events.drift_found(found))
@@ -152,7 +142,7 @@ def compare(
         return found
 
 
-def _is_whole(planned: ChangeSet, results: Collection["AppResult"], *, narrowed: bool) -> bool:
+def _is_whole(planned: ChangeSet, results: Collection[AppResult], *, narrowed: bool) -> bool:
     """Whether every app of the plan was released. One that is missing although nobody left it out is a failure."""
     missing = {app.app for app in planned.apps} - {result.app for result in results}
     if missing and not narrowed:
