@@ -11,22 +11,9 @@ from collections.abc import Sequence
 
 from deploy_pipeline.changes import ChangeSet, ObjectChange, Operation, differences
 from deploy_pipeline.cluster.records import Approval, Records, ReleaseRecord, ReleaseState
-from deploy_pipeline.deployer import Deployer
-from deploy_pipeline.errors import ApprovalError, DeployError, RetryableError
+from deploy_pipeline.errors import ApprovalError
 
 _ASK_AGAIN = "look at the change set and launch `promote` again to approve it"
-
-
-def needs_approval(deployer: Deployer, channel: str, last: ReleaseRecord | None) -> bool:
-    """The channel's policy, read from what was released last: a commit cannot loosen the policy it is judged by."""
-    if last is None:
-        return True
-    try:
-        return deployer.channel_at(last.commit, channel).approval == "required"
-    except RetryableError:
-        raise
-    except DeployError:
-        return True
 
 
 def verify(
@@ -97,11 +84,13 @@ def _is_rest_of(approved: ObjectChange, today: ObjectChange) -> bool:
     """The same outcome for the object: fewer fields may be left, none may end otherwise than approved.
 
     A creation is the same creation, since tree and secrets are the same; the server can tell more of it once the
-    release has made the namespace or kind it needs.
+    release has made the namespace or kind it needs. An object that was deleted to be made anew is to be created.
     """
     if Operation.PRUNE in (approved.operation, today.operation):
         return approved.operation is today.operation
     if today.operation is Operation.CREATE:
-        return approved.operation is Operation.CREATE
+        return approved.operation in (Operation.CREATE, Operation.RECREATE)
+    if Operation.RECREATE in (approved.operation, today.operation) and approved.operation is not today.operation:
+        return False
     outcome = {field.path: field.after for field in approved.fields}
     return all(field.path in outcome and outcome[field.path] == field.after for field in today.fields)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from deploy_pipeline.channels import load_channel
 from deploy_pipeline.cluster.lock import ChannelLock
 from deploy_pipeline.deployer import Deployer, Progress
-from deploy_pipeline.drivers.plan import Target, apply_steps, plan_step, secret_manifests
+from deploy_pipeline.drivers.plan import Target, secret_manifests
+from deploy_pipeline.drivers.steps import apply_steps, plan_step
 from deploy_pipeline.errors import RefusedError
 from deploy_pipeline.planning import each
 from deploy_pipeline.secret_stores import ReadOnce

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from deploy_pipeline.channels import Channel, load_channel
-from deploy_pipeline.errors import SettingsError
+from deploy_pipeline.errors import DeployError, RetryableError, SettingsError
 from deploy_pipeline.repository import Mirror
 from deploy_pipeline.secret_stores import DirectoryStore, NoStore, SecretStore
 from deploy_pipeline.settings import Settings
@@ -54,6 +54,19 @@ class Deployer:
                 settings.kubeconfig, context, settings.system_namespace, settings.lock_seconds
             )
         return self._clusters[context]
+
+    def released_channel(self, name: str) -> Channel:
+        """The channel as it was released last: its policy holds for what comes next, which cannot loosen it for itself.
+
+        The strictest policy if nothing was released yet, or if that file cannot be read any more.
+        """
+        last = self.cluster(name).records(name).last_released()
+        try:
+            return self.channel_at(last.commit, name) if last else Channel(name)
+        except RetryableError:
+            raise
+        except DeployError:
+            return Channel(name)
 
     def channel_at(self, rev: str, name: str) -> Channel:
         """A channel as the file at this revision says. Raises ChannelFaults, UnknownRevision."""

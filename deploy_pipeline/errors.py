@@ -7,6 +7,7 @@
     │   ├── RepositoryUnreachable
     │   ├── ClusterUnreachable
     │   ├── SecretStoreUnreachable
+    │   ├── ForgeUnreachable
     │   ├── ChannelLocked      another release of this channel is under way
     │   └── RaceLost           a branch moved while we worked on it
     ├── RefusedError          will fail again until a person changes something
@@ -17,6 +18,9 @@
     │   ├── RenderFailed       a kustomization or chart that does not build
     │   ├── SecretFault        a secret that is missing or malformed
     │   ├── ManifestRejected   the API server refuses an object
+    │   │   └── InvalidObject  for values of its fields, or since they cannot be changed
+    │   ├── PruneLimitExceeded more would be deleted than the channel allows
+    │   ├── ForgeRefused       the forge does not let us, or its answer cannot be right
     │   ├── OwnedByAnother     an object belongs to another app, channel or tool
     │   └── ApprovalError      not approved, or something else was approved
     └── FailedError           it was tried and the cluster did not get there
@@ -76,6 +80,10 @@ class SecretStoreUnreachable(RetryableError):
     """The secret store did not answer."""
 
 
+class ForgeUnreachable(RetryableError):
+    """The forge did not answer, answered 5xx, or has us wait for its rate limit."""
+
+
 class ChannelLocked(RetryableError):
     """Another process holds the channel's lock."""
 
@@ -110,6 +118,18 @@ class SecretFault(RefusedError):
 
 class ManifestRejected(RefusedError):
     """The API server refuses an object (schema, admission, immutable field, rights)."""
+
+
+class InvalidObject(ManifestRejected):
+    """The API server refuses values of an object; ``details`` names the fields, each with the kind of fault."""
+
+
+class PruneLimitExceeded(RefusedError):
+    """A release would delete more objects of an app than its channel allows; ``details`` has them all."""
+
+
+class ForgeRefused(RefusedError):
+    """The forge refuses what was asked (token, rights, rules), or is another repository than was asked for."""
 
 
 class OwnedByAnother(RefusedError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from deploy_pipeline.changes import ChangeSet
@@ -18,6 +18,7 @@ from deploy_pipeline.cluster.objects import ObjectRef
 from deploy_pipeline.deployer import Deployer, Progress
 from deploy_pipeline.drivers import helm, kustomize, removed
 from deploy_pipeline.drivers.known_secrets import known_secret_values
+from deploy_pipeline.drivers.leaving import check_limit
 from deploy_pipeline.drivers.plan import AppPlan, Target
 from deploy_pipeline.errors import DeployError, OwnedByAnother, RetryableError
 from deploy_pipeline.repository import GitTree
@@ -58,9 +59,10 @@ def plan_channel(
     store = ReadOnce(deployer.secret_store)
     redactor = cluster.new_redactor()
     chosen = [app for app in channel.apps if not apps or app.name in apps]
+    policy = deployer.released_channel(channel.name).prune
 
     def target(app: App) -> Target:
-        return Target(channel.name, app, tree, cluster, store, owned.get(app.name), redactor, progress)
+        return Target(channel.name, app, tree, cluster, store, owned.get(app.name), redactor, progress, policy)
 
     targets = [target(app) for app in chosen]
     for known in each(deployer, targets, known_secret_values, _name, f"channel {channel.name}"):
@@ -76,6 +78,8 @@ def plan_channel(
         f"channel {channel.name}",
     )
     _check_shared(channel, plans)
+    plans = [_without_adopted(plan, plans) for plan in plans]
+    each(deployer, plans, check_limit, lambda plan: plan.changes.app, f"channel {channel.name}")
     change_set = ChangeSet(
         channel=channel.name,
         cluster=cluster_uid,
@@ -99,6 +103,31 @@ def _check_shared(channel: Channel, plans: Sequence[AppPlan]) -> None:
             details=[f"{ref} by {' and '.join(apps)}" for ref, apps in sorted(shared.items())],
             hint="let one app have each of them, once: as a manifest or as a stored secret",
         )
+
+
+def _without_adopted(plan: AppPlan, plans: Sequence[AppPlan]) -> AppPlan:
+    """The plan without pruning what another app of the channel takes over by the same release."""
+    taken = {
+        step.change.ref: other.changes.app
+        for other in plans
+        for step in (other.steps if other is not plan else ())
+        if step.owned
+    }
+    moved = {ref: taken[ref] for ref in map(ObjectRef.of, plan.prunes) if ref in taken}
+    if not moved:
+        return plan
+    if plan.helm_release:
+        raise OwnedByAnother(
+            f"app {plan.changes.app}: Helm would delete objects that other apps take over",
+            details=[f"{ref}: to app {app}" for ref, app in sorted(moved.items())],
+            hint="annotate them with helm.sh/resource-policy: keep in the chart and release that first",
+        )
+    changes = replace(
+        plan.changes,
+        objects=tuple(change for change in plan.changes.objects if change.ref not in moved),
+        warnings=(*plan.changes.warnings, *(f"{ref} goes over to app {app}" for ref, app in sorted(moved.items()))),
+    )
+    return replace(plan, changes=changes, prunes=tuple(live for live in plan.prunes if ObjectRef.of(live) not in moved))
 
 
 def each(

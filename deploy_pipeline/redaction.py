@@ -51,11 +51,11 @@ class Redactor:
         return text
 
     def mask_object(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        """A copy of the object without secret content: the data of a Secret, and what kubectl noted of it."""
+        """A copy of the object with secret content masked: the data of a Secret, and what kubectl noted of it."""
         masked = dict(manifest)
         metadata = dict(masked.get("metadata") or {})
         if isinstance(metadata.get("annotations"), Mapping):
-            metadata["annotations"] = {k: v for k, v in metadata["annotations"].items() if k != _LAST_APPLIED}
+            metadata["annotations"] = {k: self._note(k, v) for k, v in metadata["annotations"].items()}
         masked["metadata"] = metadata
         if manifest.get("kind") == "Secret" and manifest.get("apiVersion") == "v1":
             data = {key: _decoded(value) for key, value in _entries(manifest.get("data"))}
@@ -63,6 +63,9 @@ class Redactor:
             masked.pop("stringData", None)
             masked["data"] = {key: self._mask(value) for key, value in data.items()}
         return masked
+
+    def _note(self, key: str, value: Any) -> Any:
+        return self._mask(str(value).encode()) if key == _LAST_APPLIED else value
 
     def _mask(self, value: bytes) -> str:
         return f"<masked {self.fingerprint(value)}>"

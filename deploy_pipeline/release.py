@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from deploy_pipeline.approval import needs_approval, verify
+from deploy_pipeline.approval import verify
 from deploy_pipeline.changes import ChangeSet, Operation, summary
 from deploy_pipeline.channels import Driver, load_channel
 from deploy_pipeline.cluster.inventory import Inventories
@@ -19,8 +19,10 @@ from deploy_pipeline.cluster.lock import ChannelLock
 from deploy_pipeline.cluster.records import Approval, Records, ReleaseRecord, ReleaseState, now
 from deploy_pipeline.deployer import Deployer, Progress
 from deploy_pipeline.drivers import helm, kustomize, removed
-from deploy_pipeline.drivers.plan import AppPlan, apply_steps
+from deploy_pipeline.drivers.leaving import still_there
+from deploy_pipeline.drivers.plan import AppPlan
 from deploy_pipeline.drivers.recovery import free_interrupted
+from deploy_pipeline.drivers.steps import apply_steps
 from deploy_pipeline.drivers.waiting import wait_ready
 from deploy_pipeline.errors import DeployError, RefusedError, ReleaseFailed, RetryableError
 from deploy_pipeline.planning import ChannelPlan, each, plan_channel
@@ -90,9 +92,8 @@ def release_channel(
             raise RefusedError(f"{commit[:12]} is not the head of {release_branch(channel)}, which is {head[:12]}")
         free_interrupted(cluster, channel, progress)
         plan = _plan(deployer, channel, head, progress)
-        approval = verify(
-            records, head, plan.change_set, required=needs_approval(deployer, channel, last), history=history
-        )
+        required = deployer.released_channel(channel).approval == "required"
+        approval = verify(records, head, plan.change_set, required=required, history=history)
         run = Run(deployer, plan, records, lock, progress, on_app)
         record = run.begin(head, approval, trigger, run_id)
         outcome = run.carry_out(_chosen(plan, apps, drivers), record)
@@ -245,10 +246,7 @@ class Run:
         """Apply, wait, prune; returns why it is not ready. Old objects stay until the new ones work."""
         if app.changes.removed:
             removed.prune(app, self.lock.check)
-            if app.kept:
-                self._inventories.settle(app.inventory)
-            else:
-                self._inventories.forget(app.changes.app)
+            self._settle(app)
             return ()
         driver = kustomize if app.changes.driver == Driver.KUSTOMIZE.value else helm
         driver.apply(app, self.lock.check)
@@ -256,9 +254,16 @@ class Run:
         reasons = wait_ready(self.plan.cluster, app.wanted, timeout, self.progress, self.lock.check)
         if not reasons:
             driver.prune(app, self.lock.check)
-            if app.inventory != app.target.owned:
-                self._inventories.settle(app.inventory)
+            self._settle(app)
         return reasons
+
+    def _settle(self, app: AppPlan) -> None:
+        """Shrink the inventory to what the app has now: what is wanted, what is kept, what is not gone yet."""
+        inventory = app.inventory.joined(still_there(app))
+        if app.changes.removed and not inventory.members:
+            self._inventories.forget(app.changes.app)
+        elif inventory != app.target.owned:
+            self._inventories.settle(inventory)
 
     @property
     def _inventories(self) -> Inventories:

@@ -1,17 +1,21 @@
 """Change sets: what a release would do to the live cluster, exact, masked and with a digest."""
 
 from deploy_pipeline.changes.change_set import AppChanges, ChangeSet, FieldChange, ObjectChange, Operation
-from deploy_pipeline.changes.compare import field_changes, without_server_choices
+from deploy_pipeline.changes.compare import field_changes, join_path, labels, without_server_choices
+from deploy_pipeline.changes.field_owners import FieldOwners
 from deploy_pipeline.changes.report import differences, markdown, summary, text
 
 __all__ = [
     "AppChanges",
     "ChangeSet",
     "FieldChange",
+    "FieldOwners",
     "ObjectChange",
     "Operation",
     "differences",
     "field_changes",
+    "join_path",
+    "labels",
     "markdown",
     "summary",
     "text",

@@ -22,6 +22,7 @@ class Operation(str, Enum):
 
     CREATE = "create"
     UPDATE = "update"
+    RECREATE = "recreate"
     PRUNE = "prune"
     NONE = "none"
 
@@ -71,7 +72,7 @@ class AppChanges:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of objects by operation, all four keys always present."""
+        """Number of objects by operation, all keys always present."""
         return _counts(self.objects)
 
 

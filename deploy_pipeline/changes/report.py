@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import unified_diff
 
 from deploy_pipeline.changes.change_set import AppChanges, ChangeSet, FieldChange, ObjectChange, Operation
 
-_SIGNS = {Operation.CREATE: "+", Operation.UPDATE: "~", Operation.PRUNE: "-", Operation.NONE: " "}
-_COLOURS = {"+": "32", "-": "31", "~": "33"}
+_SIGNS = {
+    Operation.CREATE: "+",
+    Operation.UPDATE: "~",
+    Operation.RECREATE: "!",
+    Operation.PRUNE: "-",
+    Operation.NONE: " ",
+}
+_COLOURS = {"+": "32", "-": "31", "~": "33", "!": "31"}
 _LONGEST_VALUE = 400
 _LONGEST_TEXT = 20_000
 # The line above the fields says these already.
@@ -21,31 +27,37 @@ _NAMED_BY_REF = frozenset(("apiVersion", "kind", "metadata.name", "metadata.name
 
 
 def summary(change_set: ChangeSet) -> str:
-    """The counts in one line: ``2 created, 1 changed, 0 pruned, 12 unchanged``."""
+    """The counts in one line: ``2 created, 1 changed, 0 pruned, 12 unchanged``; recreated ones if there are any."""
     counts = change_set.counts
-    line = ", ".join(f"{counts[key]} {word}" for key, word in _WORDS.items())
+    line = ", ".join(f"{counts[key]} {word}" for key, word in _WORDS.items() if counts[key] or key != "recreate")
     again = sum(1 for app in change_set.apps if app.reapply)
     return f"{line}; {again} app(s) applied again" if again else line
 
 
-_WORDS = {"create": "created", "update": "changed", "prune": "pruned", "none": "unchanged"}
+_WORDS = {
+    "create": "created",
+    "update": "changed",
+    "recreate": "recreated",
+    "prune": "pruned",
+    "none": "unchanged",
+}
 
 
 def markdown(change_set: ChangeSet, *, limit: int = 60_000) -> str:
     """Summary table, then each app's changes; cut at ``limit`` characters with a line that says so."""
     lines = [
-        f"**{_inline(change_set.channel)}**: {summary(change_set)}",
+        f"**{inline(change_set.channel)}**: {summary(change_set)}",
         "",
         f"Digest `{change_set.digest}`",
         "",
-        "| app | driver | created | changed | pruned | unchanged | |",
-        "|---|---|--:|--:|--:|--:|---|",
+        f"| app | driver | {' | '.join(_WORDS.values())} | |",
+        f"|---|---|{'--:|' * len(_WORDS)}---|",
         *(_row(app) for app in change_set.apps),
     ]
     for app in change_set.apps:
         if not app.is_empty or app.warnings or app.hooks:
             lines += ["", *_section(app)]
-    return _cut("\n".join(lines), limit)
+    return cut("\n".join(lines), limit, "diff")
 
 
 def text(change_set: ChangeSet, *, colour: bool = False) -> str:
@@ -58,7 +70,7 @@ def text(change_set: ChangeSet, *, colour: bool = False) -> str:
         lines += [f"  ! {warning}" for warning in app.warnings]
         lines += [f"  ~ {app.reapply}"] if app.reapply else []
         lines += [f"    hook: {hook}" for hook in app.hooks]
-        lines += [f"  {_painted(line, colour)}" for change in app.changed for line in _object_lines(change)]
+        lines += [f"  {painted(line, colour)}" for change in app.changed for line in object_lines(change)]
     return "\n".join(lines)
 
 
@@ -99,40 +111,48 @@ def _object_differences(key: tuple[str, str], old: ObjectChange | None, new: Obj
     elif old is None:
         yield f"{name}: now to {new.operation.value}, which was not approved"
         if new.operation is Operation.UPDATE:
-            yield from (f"{name}: {f.path}: now {_clip(f.before)} → {_clip(f.after)}" for f in new.fields)
+            yield from (f"{name}: {f.path}: now {clip(f.before)} → {clip(f.after)}" for f in new.fields)
     elif old.operation is not new.operation:
         yield f"{name}: approved to {old.operation.value}, now to {new.operation.value}"
     else:
         for field in sorted(set(old.fields) ^ set(new.fields), key=lambda field: (field.path, field not in old.fields)):
             word = "approved" if field in old.fields else "now"
-            yield f"{name}: {field.path}: {word} {_clip(field.before)} → {_clip(field.after)}"
+            yield f"{name}: {field.path}: {word} {clip(field.before)} → {clip(field.after)}"
 
 
 def _row(app: AppChanges) -> str:
     counts = app.counts
     note = "left the channel" if app.removed else app.reapply
     cells = (app.app, app.driver, *(str(counts[key]) for key in _WORDS), note)
-    return "| " + " | ".join(_inline(cell) for cell in cells) + " |"
+    return "| " + " | ".join(inline(cell) for cell in cells) + " |"
 
 
 def _section(app: AppChanges) -> Iterator[str]:
-    yield f"### {_inline(app.app)}"
-    yield from (f"- ⚠ {_inline(warning)}" for warning in app.warnings)
-    yield from (f"- hook: {_inline(hook)}" for hook in app.hooks)
-    body = [line for change in app.changed for line in _object_lines(change)]
+    yield f"### {inline(app.app)}"
+    yield from (f"- ⚠ {inline(warning)}" for warning in app.warnings)
+    yield from (f"- hook: {inline(hook)}" for hook in app.hooks)
+    body = [line for change in app.changed for line in object_lines(change)]
     if body:
-        fence = "`" * max(3, 1 + max((len(run) for line in body for run in re.findall("`+", line)), default=0))
-        yield from ("", f"{fence}diff", *body, fence)
+        yield from ("", *fenced(body))
 
 
-def _object_lines(change: ObjectChange) -> Iterator[str]:
-    yield f"{_SIGNS[change.operation]} {change.ref}"
+def fenced(lines: Sequence[str]) -> Iterator[str]:
+    """The lines as a Markdown block of a diff that nothing in them can end."""
+    fence = "`" * max(3, 1 + max((len(run) for line in lines for run in re.findall("`+", line)), default=0))
+    yield from (f"{fence}diff", *lines, fence)
+
+
+def object_lines(change: ObjectChange) -> Iterator[str]:
+    """What happens to an object, as lines of a diff."""
+    note = " (deleted, then created anew)" if change.operation is Operation.RECREATE else ""
+    yield f"{_SIGNS[change.operation]} {change.ref}{note}"
     for field in change.fields:
         if field.path not in _NAMED_BY_REF:
-            yield from _field_lines(field)
+            yield from field_lines(field)
 
 
-def _field_lines(field: FieldChange) -> Iterator[str]:
+def field_lines(field: FieldChange) -> Iterator[str]:
+    """A field before and after, as lines of a diff; texts of many lines line by line."""
     before, after = _paragraph(field.before), _paragraph(field.after)
     if max(len(before), len(after)) > 1:
         yield f"    {field.path}:"
@@ -140,9 +160,9 @@ def _field_lines(field: FieldChange) -> Iterator[str]:
         yield from (f"{line[0]}     {line[1:]}" for line in changes if not line.startswith(("---", "+++", "@@")))
         return
     if field.before is not None:
-        yield f"-   {field.path}: {_clip(field.before)}"
+        yield f"-   {field.path}: {clip(field.before)}"
     if field.after is not None:
-        yield f"+   {field.path}: {_clip(field.after)}"
+        yield f"+   {field.path}: {clip(field.after)}"
 
 
 def _paragraph(value: str | None) -> list[str]:
@@ -153,7 +173,8 @@ def _paragraph(value: str | None) -> list[str]:
     return text.splitlines() if isinstance(text, str) else []
 
 
-def _clip(value: str | None) -> str:
+def clip(value: str | None) -> str:
+    """A value as short as people read it."""
     if value is None:
         return "(absent)"
     return value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}… ({len(value)} characters)"
@@ -163,20 +184,22 @@ def _short(value: str) -> str:
     return value[:12] if re.fullmatch("[0-9a-f]{40}", value) else value
 
 
-def _inline(value: str) -> str:
+def inline(value: str) -> str:
     """Text that no Markdown reader takes for markup."""
     return re.sub(r"([\\`*_{}\[\]<>()#+!|@~])", r"\\\1", value.replace("\n", " "))
 
 
-def _painted(line: str, colour: bool) -> str:
+def painted(line: str, colour: bool) -> str:
+    """The line of a diff in its colour."""
     code = _COLOURS.get(line[:1])
     return f"\x1b[{code}m{line}\x1b[0m" if colour and code else line
 
 
-def _cut(document: str, limit: int) -> str:
+def cut(document: str, limit: int, command: str) -> str:
+    """A document of at most ``limit`` characters; one that is cut says which command shows the rest."""
     if len(document) <= limit:
         return document
     kept = document[: limit - 200].rpartition("\n")[0]
     longest = max((len(run) for run in re.findall("^`{3,}", kept, re.MULTILINE)), default=3)
     left = len(document) - len(kept)
-    return f"{kept}\n{'`' * longest}\n\nCut here: {left} more characters; `deploy-pipeline diff` shows all."
+    return f"{kept}\n{'`' * longest}\n\nCut here: {left} more characters; `deploy-pipeline {command}` shows all."

@@ -8,8 +8,9 @@ reported at once.
 from deploy_pipeline.channels.channel import App, Channel, Driver
 from deploy_pipeline.channels.deploy_file import DEPLOY_FILE, DeployFile, Source
 from deploy_pipeline.channels.duration import format_duration, parse_duration
+from deploy_pipeline.channels.field_path import Element, FieldPath
 from deploy_pipeline.channels.loading import load_channel, load_channels, load_deploy_file, parse_channel
-from deploy_pipeline.channels.policy import IgnoreRule, PruneLimit
+from deploy_pipeline.channels.policy import IgnoreRule, PruneLimit, PrunePolicy
 from deploy_pipeline.channels.schema import json_schema
 from deploy_pipeline.channels.tree import Tree, WorkingTree
 
@@ -19,8 +20,11 @@ __all__ = [
     "Channel",
     "DeployFile",
     "Driver",
+    "Element",
+    "FieldPath",
     "IgnoreRule",
     "PruneLimit",
+    "PrunePolicy",
     "Source",
     "Tree",
     "WorkingTree",

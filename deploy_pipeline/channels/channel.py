@@ -16,7 +16,7 @@ from deploy_pipeline.channels.document import Document, NotText, read_document
 from deploy_pipeline.channels.duration import parse_duration
 from deploy_pipeline.channels.faults import Fault, Location, shown, suggestion
 from deploy_pipeline.channels.names import AppName, ChannelName, HelmName, InnerPath, NamespaceName, SecretName
-from deploy_pipeline.channels.policy import IgnoreRule, Limit, ProtectedKind, PruneLimit, Switch
+from deploy_pipeline.channels.policy import IgnoreRule, Limit, ProtectedKind, PruneLimit, PrunePolicy, Switch
 from deploy_pipeline.channels.section import Files, Section, check, files_lack
 from deploy_pipeline.errors import RefusedError
 
@@ -177,8 +177,7 @@ class Channel:
     approval: Literal["required", "none"] = "required"
     drift_schedule: str | None = None
     drift: Literal["report", "heal"] = "report"
-    prune_limit: PruneLimit = field(default_factory=PruneLimit)
-    prune_kinds: frozenset[str] = frozenset()
+    prune: PrunePolicy = field(default_factory=PrunePolicy)
     path: str = ""
 
     @property
@@ -223,8 +222,7 @@ def _channel(file: ChannelFile, path: str) -> Channel:
         approval=file.approval,
         drift_schedule=file.drift_schedule,
         drift=file.drift,
-        prune_limit=file.prune_limit,
-        prune_kinds=frozenset(file.prune_kinds),
+        prune=PrunePolicy(file.prune_limit, frozenset(file.prune_kinds)),
         path=path,
     )
 

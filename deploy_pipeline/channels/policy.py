@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
@@ -32,6 +32,14 @@ class PruneLimit:
         words = [f"{self.percent} %"] if self.percent else []
         words += [str(self.number)] if self.number or not self.percent else []
         return " or ".join(words)
+
+
+@dataclass(frozen=True)
+class PrunePolicy:
+    """What a release may delete: how many objects of an app, and of which kinds that hold others' data."""
+
+    limit: PruneLimit = field(default_factory=PruneLimit)
+    kinds: frozenset[str] = frozenset()
 
 
 def _prune_limit(value: Any) -> PruneLimit:

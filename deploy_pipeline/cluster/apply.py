@@ -6,14 +6,19 @@ parameter only, which is what makes the predicted change the real one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deploy_pipeline.cluster.connection import APPLY_PATCH, Answer, Connection
 from deploy_pipeline.cluster.objects import FIELD_MANAGER, Manifest, ObjectRef
 from deploy_pipeline.cluster.resources import Resources
-from deploy_pipeline.errors import ManifestRejected, RaceLost
+from deploy_pipeline.errors import InvalidObject, ManifestRejected
 from deploy_pipeline.redaction import Redactor
+
+_JSON_PATCH = "application/json-patch+json"
+_INVALID = 422
+_LONGEST_NAME = 50  # with what is appended, a name that every kind allows
 
 
 class Objects:
@@ -52,6 +57,11 @@ class Objects:
             return None
         return self._result(answer, manifest, "read")
 
+    def find(self, manifest: Mapping[str, Any]) -> Manifest | None:
+        """The object as it is in the cluster now, in whatever version of its group the cluster serves; or None."""
+        version = self._resources.served_version(manifest["apiVersion"], manifest["kind"])
+        return self.live({**manifest, "apiVersion": version}) if version else None
+
     def dry_run(self, manifest: Manifest, manager: str = FIELD_MANAGER) -> Manifest | None:
         """What the object would be after :meth:`apply`; None when the server cannot say yet.
 
@@ -63,6 +73,24 @@ class Objects:
         if answer.status == 404:
             return None
         return self._result(answer, manifest, "dry run")
+
+    def dry_run_as_new(self, manifest: Manifest) -> Manifest | None:
+        """What the object would be if it were made anew. Tried under another name, since the object is still there.
+
+        Raises ManifestRejected when it would be refused as a new object, too.
+        """
+        name = manifest["metadata"]["name"]
+        other = f"{name[:_LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        tried = self.dry_run({**manifest, "metadata": {**manifest["metadata"], "name": other}})
+        renamed: Manifest | None = _replaced(tried, other, name)
+        return renamed
+
+    def dry_run_replace(self, manifest: Manifest) -> Manifest | None:
+        """What the object would be if it were replaced by this; None when it is no longer the version that was read."""
+        metadata = {key: value for key, value in manifest["metadata"].items() if key != "managedFields"}
+        body = {**manifest, "metadata": metadata}
+        answer = self._connection.send("PUT", self._path(manifest), {"dryRun": "All"}, body)
+        return None if answer.status == 409 else self._result(answer, manifest, "dry run")
 
     def apply(self, manifest: Manifest, *, seen: str = "") -> Manifest | None:
         """Server-side apply, taking over fields that other managers hold; returns the object as it is then.
@@ -76,19 +104,33 @@ class Objects:
             return None
         return self._result(answer, manifest, "apply")
 
-    def delete(self, live: Manifest) -> None:
-        """Delete exactly the object that was read: one that was replaced meanwhile is left alone. Gone is fine."""
+    def set_managed_fields(self, live: Manifest, managed: Sequence[Mapping[str, Any]]) -> bool:
+        """Replace who owns which field, and nothing else; False when the object is no longer the one that was read."""
+        patch = [
+            {"op": "replace", "path": "/metadata/managedFields", "value": managed},
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]},
+        ]
+        answer = self._connection.send("PATCH", self._path(live), None, patch, _JSON_PATCH)
+        if answer.status != 409:
+            self._result(answer, live, "taking over")
+        return answer.status != 409
+
+    def delete(self, live: Manifest, *, foreground: bool = False) -> bool:
+        """Delete exactly the object that was read; False when it was written or replaced since. Gone is fine.
+
+        ``foreground``: it stays until everything it owns is gone.
+        """
+        metadata = live["metadata"]
         options = {
             "kind": "DeleteOptions",
             "apiVersion": "v1",
-            "propagationPolicy": "Background",
-            "preconditions": {"uid": live["metadata"]["uid"]},
+            "propagationPolicy": "Foreground" if foreground else "Background",
+            "preconditions": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]},
         }
         answer = self._connection.send("DELETE", self._path(live), None, options)
-        if answer.status == 409:
-            raise RaceLost(f"{ObjectRef.of(live)} was replaced while it was being pruned")
-        if answer.status != 404:
+        if answer.status not in (404, 409):
             self._result(answer, live, "delete")
+        return answer.status != 409
 
     def _patch(self, manifest: Manifest, manager: str, query: Mapping[str, str]) -> Answer:
         parameters = {"fieldManager": manager, "force": "true", "fieldValidation": "Strict", **query}
@@ -106,6 +148,16 @@ class Objects:
 
 def rejection(ref: ObjectRef, answer: Answer, action: str, redactor: Redactor) -> ManifestRejected:
     """The server's refusal as an error; for a Secret only the field names, since the server quotes values."""
+    kind = InvalidObject if answer.status == _INVALID else ManifestRejected
     if ref.kind == "Secret":
-        return ManifestRejected(f"{ref}: {action} refused ({answer.reason})", details=answer.fields)
-    return ManifestRejected(f"{ref}: {action} refused: {redactor.redact(answer.message)}")
+        return kind(f"{ref}: {action} refused ({answer.reason})", details=answer.fields)
+    return kind(f"{ref}: {action} refused: {redactor.redact(answer.message)}", details=answer.fields)
+
+
+def _replaced(value: Any, old: str, new: str) -> Any:
+    """The value with every text that is ``old`` replaced."""
+    if isinstance(value, dict):
+        return {key: _replaced(inner, old, new) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_replaced(inner, old, new) for inner in value]
+    return new if value == old else value

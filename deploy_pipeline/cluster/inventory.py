@@ -7,7 +7,7 @@ between leaves no object that nobody remembers.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deploy_pipeline.cluster.objects import Manifest, ObjectRef
@@ -42,6 +42,10 @@ class Inventory:
     driver: str
     members: tuple[Member, ...] = ()
     helm_release: tuple[str, str] | None = None
+
+    def joined(self, more: Iterable[Member]) -> Inventory:
+        """The inventory with further members."""
+        return replace(self, members=_merged(self.members, more))
 
 
 class Inventories:

@@ -48,6 +48,15 @@ class Resources:
                 self._versions[api_version] = known
             return known.get(kind)
 
+    def served_version(self, api_version: str, kind: str) -> str | None:
+        """An API version in which the kind is served now: the given one, else another of its group; or None."""
+        if self.find(api_version, kind):
+            return api_version
+        group = api_version.rpartition("/")[0]
+        answer = self._connection.get(f"/apis/{quote(group)}") if group else None
+        versions = answer.body.get("versions") or () if answer and answer.ok else ()
+        return next((v["groupVersion"] for v in versions if self.find(v["groupVersion"], kind)), None)
+
     def of(self, manifest: Mapping[str, Any]) -> Resource:
         """The resource of a manifest; raises ManifestRejected when the cluster does not serve its kind."""
         resource = self.find(manifest["apiVersion"], manifest["kind"])

@@ -19,15 +19,8 @@ from deploy_pipeline.drivers.helm_leaving import plan_upgrade, prune_left
 from deploy_pipeline.drivers.helm_prediction import predict
 from deploy_pipeline.drivers.helm_storage import StoredRelease
 from deploy_pipeline.drivers.locating import located
-from deploy_pipeline.drivers.plan import (
-    AppPlan,
-    Target,
-    apply_steps,
-    check_release,
-    plan_objects,
-    plan_step,
-    secret_manifests,
-)
+from deploy_pipeline.drivers.plan import AppPlan, Target, check_release, secret_manifests
+from deploy_pipeline.drivers.steps import apply_steps, plan_objects, plan_step
 from deploy_pipeline.errors import ApprovalError, OwnedByAnother
 from deploy_pipeline.redaction import leaves
 from deploy_pipeline.secret_stores import helm_values

@@ -15,7 +15,8 @@ from typing import Any
 
 from deploy_pipeline.cluster.inventory import Member
 from deploy_pipeline.cluster.objects import Manifest, ObjectRef, helm_release_of
-from deploy_pipeline.drivers.plan import NEVER_PRUNED, Leaving, Target, leave, prune_objects
+from deploy_pipeline.drivers.leaving import Leaving, leave, prune_objects, why_kept
+from deploy_pipeline.drivers.plan import Target
 from deploy_pipeline.errors import RefusedError
 
 
@@ -60,10 +61,10 @@ def _plan(
     }
     result, refused = Leaving(), []
     for ref in sorted(members.keys() - set(wanted)):
-        live = target.cluster.objects.live(members[ref].stub())
+        live = target.cluster.objects.find(members[ref].stub())
         if live is None:
             continue
-        by_helm, forever = deletes(ref, live), has_keep_policy(live) or (ref.group, ref.kind) in NEVER_PRUNED
+        by_helm, forever = deletes(ref, live), has_keep_policy(live) or bool(why_kept(target, live))
         if by_helm and forever:
             refused.append(str(ref))
         elif by_helm or (helm_release_of(live) == release and not forever):

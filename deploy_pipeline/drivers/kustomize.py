@@ -6,18 +6,10 @@ from collections.abc import Callable
 
 from deploy_pipeline.changes import AppChanges
 from deploy_pipeline.channels import Driver
+from deploy_pipeline.drivers.leaving import Leaving, plan_leaving, prune_objects
 from deploy_pipeline.drivers.locating import located
-from deploy_pipeline.drivers.plan import (
-    AppPlan,
-    Leaving,
-    Target,
-    apply_steps,
-    check_release,
-    plan_leaving,
-    plan_objects,
-    prune_objects,
-    secret_manifests,
-)
+from deploy_pipeline.drivers.plan import AppPlan, Target, check_release, secret_manifests
+from deploy_pipeline.drivers.steps import apply_steps, plan_objects
 from deploy_pipeline.rendering import read_rendered
 
 

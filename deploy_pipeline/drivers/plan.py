@@ -6,41 +6,22 @@ the same plan: there is no second computation that could decide otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from deploy_pipeline.changes import (
-    AppChanges,
-    FieldChange,
-    ObjectChange,
-    Operation,
-    field_changes,
-    without_server_choices,
-)
-from deploy_pipeline.channels import App
+from deploy_pipeline.changes import AppChanges, ObjectChange
+from deploy_pipeline.channels import App, PrunePolicy
 from deploy_pipeline.cluster.cluster import Cluster
 from deploy_pipeline.cluster.inventory import Inventory, Member
-from deploy_pipeline.cluster.objects import (
-    APP_LABEL,
-    CHANNEL_LABEL,
-    FIELD_MANAGER,
-    Manifest,
-    ObjectRef,
-    helm_release_of,
-    owner_of,
-)
-from deploy_pipeline.errors import ApprovalError, OwnedByAnother
+from deploy_pipeline.cluster.objects import APP_LABEL, CHANNEL_LABEL, Manifest, ObjectRef
+from deploy_pipeline.errors import OwnedByAnother
 from deploy_pipeline.redaction import Redactor
 from deploy_pipeline.repository import GitTree
 from deploy_pipeline.secret_stores import SecretStore, secret_manifest, secret_values
 
 Progress = Callable[[str], None]
 
-_TRIES = 5
-
-# Pruning one of these takes everything in it or of it along: that is never a consequence of a changed file.
-NEVER_PRUNED = frozenset(
+_HOLDING = frozenset(
     (("", "Namespace"), ("", "PersistentVolumeClaim"), ("apiextensions.k8s.io", "CustomResourceDefinition"))
 )
 
@@ -61,20 +42,29 @@ class Target:
     owned: Inventory | None
     redactor: Redactor
     progress: Progress
+    prune: PrunePolicy = field(default_factory=PrunePolicy)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One object, and what happens to it. The manifest may hold secret values.
+    """One object, and what happens to it. The manifests may hold secret values.
 
-    ``seen`` is the resource version of the live object that the change was computed from, empty if there was none.
-    ``owned``: the object becomes the app's; a namespace made only because it is missing belongs to nobody.
+    ``desired`` is the object as rendered, ``manifest`` what is sent of it, ``live`` the object that the change was
+    computed from, None if there was none. ``owned``: the object becomes the app's; a namespace made only because it is
+    missing belongs to nobody. ``takes_over``: fields that ``kubectl apply`` set become ours before we apply.
     """
 
     manifest: Manifest = field(repr=False)
     change: ObjectChange
-    seen: str = ""
+    desired: Manifest = field(repr=False)
+    live: Manifest | None = field(default=None, repr=False)
     owned: bool = True
+    takes_over: bool = False
+
+    @property
+    def seen(self) -> str:
+        """The resource version of the live object, empty if there was none."""
+        return str(self.live["metadata"]["resourceVersion"]) if self.live else ""
 
 
 @dataclass(frozen=True)
@@ -120,53 +110,9 @@ class AppPlan:
         return tuple(step.manifest for step in self.steps) + self.watched
 
 
-def plan_objects(target: Target, manifests: Sequence[Manifest]) -> tuple[Step, ...]:
-    """One step per manifest, in the order of application, missing namespaces first.
-
-    Raises ManifestRejected, OwnedByAnother.
-    """
-    namespaces = [replace(plan_step(target, m), owned=False) for m in _missing_namespaces(target, manifests)]
-    steps = [*namespaces, *(plan_step(target, manifest) for manifest in manifests)]
-    return tuple(sorted(steps, key=lambda step: (step.change.ref.rank, step.change.ref)))
-
-
-def plan_step(target: Target, manifest: Manifest, manager: str = FIELD_MANAGER) -> Step:
-    """What applying one located manifest would change. Raises ManifestRejected, OwnedByAnother."""
-    objects, redactor = target.cluster.objects, target.redactor
-    ref, live = ObjectRef.of(manifest), objects.live(manifest)
-    if live is None:
-        return Step(manifest, ObjectChange(ref, Operation.CREATE, _fields_of_new(target, manifest, manager)))
-    if manager == FIELD_MANAGER:
-        _check_owner(target, live)
-    fields = field_changes(live, objects.dry_run(manifest, manager) or manifest, redactor)
-    operation = Operation.UPDATE if fields else Operation.NONE
-    return Step(manifest, ObjectChange(ref, operation, fields), live["metadata"]["resourceVersion"])
-
-
-def _fields_of_new(target: Target, manifest: Manifest, manager: str) -> tuple[FieldChange, ...]:
-    """The fields of an object that is not there yet, as far as they are no chance.
-
-    The server makes up some of them (addresses, ports, the selector of a Job): what differs between two tries is made
-    up.
-    """
-    objects, redactor = target.cluster.objects, target.redactor
-    tries = [objects.dry_run(manifest, manager) for _ in range(2)]
-    first, second = (
-        field_changes(None, without_server_choices(tried, manifest) if tried else manifest, redactor) for tried in tries
-    )
-    return tuple(change for change in first if change in second)
-
-
-def _check_owner(target: Target, live: Mapping[str, Any]) -> None:
-    """Raise OwnedByAnother when the live object belongs to another app, channel or Helm release."""
-    owner, helm = owner_of(live), helm_release_of(live)
-    if helm is not None:
-        raise OwnedByAnother(f"{ObjectRef.of(live)} belongs to the Helm release {helm[0]}/{helm[1]}")
-    if owner is not None and owner != (target.channel, target.app.name):
-        raise OwnedByAnother(
-            f"{ObjectRef.of(live)} belongs to app {owner[1]} of channel {owner[0]}",
-            hint="let one app have it: rename it here, or remove it there and release that first",
-        )
+def holds_others(ref: ObjectRef) -> bool:
+    """Whether deleting the object deletes what is in it or of it: never a mere consequence of a changed file."""
+    return (ref.group, ref.kind) in _HOLDING
 
 
 def check_release(target: Target, release: tuple[str, str] | None) -> None:
@@ -196,96 +142,3 @@ def secret_manifests(target: Target) -> dict[str, Manifest]:
         target.cluster.redactor.learn(secret_values(manifest))
         found[name] = labelled(manifest, target.channel, target.app.name)
     return found
-
-
-def _missing_namespaces(target: Target, manifests: Sequence[Manifest]) -> tuple[Manifest, ...]:
-    """Manifests for namespaces the app needs, that neither it brings nor the cluster has. Nobody owns them."""
-    brought = {ref.name for ref in map(ObjectRef.of, manifests) if ref.kind == "Namespace"}
-    needed = {ObjectRef.of(manifest).namespace for manifest in manifests} | {target.app.namespace or ""}
-    candidates: list[Manifest] = [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        for name in sorted(needed - brought - {""})
-    ]
-    return tuple(manifest for manifest in candidates if target.cluster.objects.live(manifest) is None)
-
-
-@dataclass(frozen=True)
-class Leaving:
-    """What happens to the members that are no longer wanted."""
-
-    prunes: tuple[Manifest, ...] = ()
-    kept: tuple[Member, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def in_order(self) -> Leaving:
-        """With the prunes in the order of deletion."""
-        return replace(self, prunes=tuple(sorted(self.prunes, key=lambda m: (-ObjectRef.of(m).rank, ObjectRef.of(m)))))
-
-    @property
-    def changes(self) -> tuple[ObjectChange, ...]:
-        """The prunes as changes."""
-        return tuple(ObjectChange(ObjectRef.of(live), Operation.PRUNE) for live in self.prunes)
-
-
-def plan_leaving(target: Target, wanted: Iterable[Manifest]) -> Leaving:
-    """Members of the inventory that left the app: pruned if they are still there and still ours."""
-    refs = {ObjectRef.of(manifest) for manifest in wanted}
-    members = target.owned.members if target.owned else ()
-    result = Leaving()
-    for member in members:
-        live = target.cluster.objects.live(member.stub()) if member.ref not in refs else None
-        if live is not None:
-            result = leave(target, member, live, result)
-    return result.in_order
-
-
-def leave(target: Target, member: Member, live: Manifest, result: Leaving) -> Leaving:
-    """``result``, and what happens to one live member that left the app."""
-    if (member.ref.group, member.ref.kind) in NEVER_PRUNED:
-        warning = f"{member.ref} left the app and stays: objects of its kind are not pruned"
-        return replace(result, kept=(*result.kept, member), warnings=(*result.warnings, warning))
-    if owner_of(live) != (target.channel, target.app.name):
-        warning = f"{member.ref} left the app and stays: it no longer carries the app's labels"
-        return replace(result, warnings=(*result.warnings, warning))
-    return replace(result, prunes=(*result.prunes, live))
-
-
-def apply_steps(target: Target, steps: Iterable[Step], before_write: Callable[[], None]) -> None:
-    """Apply what changes, in order; ``before_write`` is called before each write and may raise."""
-    for step in steps:
-        if step.change.operation is not Operation.NONE:
-            _apply(target, step, before_write)
-            target.progress(f"{target.app.name}: {step.change.ref} {step.change.operation.value}d")
-
-
-def _apply(target: Target, step: Step, before_write: Callable[[], None]) -> None:
-    """Apply one object, unless it is no longer what the change was computed from.
-
-    Controllers write to objects all the time. A write that leaves the change the same is none of our business; one that
-    makes it another change was approved by nobody. Raises ApprovalError.
-    """
-    seen = step.seen
-    for _ in range(_TRIES):
-        before_write()
-        located = target.cluster.objects.locate(step.manifest, target.app.namespace)
-        if target.cluster.objects.apply(located, seen=seen) is not None:
-            return
-        again = plan_step(target, step.manifest)
-        if again.change.operation is Operation.NONE:
-            return  # our own write, whose answer was lost
-        if again.change != step.change:
-            break
-        seen = again.seen
-    raise ApprovalError(
-        f"{step.change.ref} was changed by somebody else while it was being released",
-        hint="look at the change set and launch `promote` again to approve it",
-    )
-
-
-def prune_objects(target: Target, prunes: Iterable[Manifest], before_write: Callable[[], None]) -> None:
-    """Delete live objects that were planned to be pruned, in order."""
-    for live in prunes:
-        before_write()
-        target.cluster.objects.delete(live)
-        target.progress(f"{target.app.name}: {ObjectRef.of(live)} pruned")

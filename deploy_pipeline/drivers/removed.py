@@ -9,7 +9,8 @@ from deploy_pipeline.changes import AppChanges
 from deploy_pipeline.cluster.inventory import Inventory
 from deploy_pipeline.drivers import helm_tool
 from deploy_pipeline.drivers.helm_leaving import plan_uninstall, prune_left
-from deploy_pipeline.drivers.plan import AppPlan, Leaving, Target, plan_leaving, prune_objects
+from deploy_pipeline.drivers.leaving import Leaving, plan_leaving, prune_objects
+from deploy_pipeline.drivers.plan import AppPlan, Target
 
 
 def plan(target: Target, owned: Inventory) -> AppPlan:

@@ -107,3 +107,18 @@ def make_deployer(origin: Origin, kubeconfig: Path, secrets_dir: Path, tmp_path:
 def world(origin: Origin, make_deployer: Callable[..., Deployer], kubeconfig: Path, secrets_dir: Path) -> World:
     """The example on ``main``, nothing rendered, nothing released."""
     return World(origin, make_deployer(), kubeconfig, secrets_dir)
+
+
+@pytest.fixture
+def small_world(tmp_path: Path, kubeconfig: Path, secrets_dir: Path) -> World:
+    """An empty repository and an empty cluster."""
+    origin = Origin.create(tmp_path / "origin" / "small.git", {"README.md": "nothing yet\n"})
+    settings = Settings(
+        repository=origin.url,
+        state_dir=tmp_path / "state",
+        kubeconfig=kubeconfig,
+        secrets_dir=secrets_dir,
+        lock_wait=8,
+        lock_seconds=5,
+    )
+    return World(origin, Deployer.from_settings(settings), kubeconfig, secrets_dir)

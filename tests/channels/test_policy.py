@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploy_pipeline.channels import PruneLimit, parse_channel
+from deploy_pipeline.channels import PruneLimit, PrunePolicy, parse_channel
 from deploy_pipeline.channels.field_path import Element, FieldPath
 
 POLICY = """\
@@ -29,8 +29,7 @@ def test_a_channel_says_what_it_allows() -> None:
     """Rules of the channel come before those of its kustomize apps; a Helm app has none."""
     channel = parse_channel(POLICY, "channels/prod.yaml", None)
     web, db = channel.apps
-    assert channel.prune_limit == PruneLimit(percent=50, number=0)
-    assert channel.prune_kinds == {"Namespace"}
+    assert channel.prune == PrunePolicy(PruneLimit(percent=50, number=0), frozenset({"Namespace"}))
     assert channel.drift == "heal"
     assert [(rule.kind, rule.name, rule.fields) for rule in web.ignore] == [
         ("Deployment", "*", ("spec.replicas",)),

@@ -25,7 +25,9 @@ def test_fields_of_updates_become_fields_of_the_apply() -> None:
         ("kube-controller-manager", "Update", {"f:status": {}}),
         ("deploy-pipeline", "Apply", {"f:data": {"f:b": {}}}),
     )
-    (taken, rest) = handed_over(live, {"kubectl-client-side-apply"}, "deploy-pipeline") or ()
+    handed = handed_over(live, {"kubectl-client-side-apply"}, "deploy-pipeline")
+    assert handed is not None
+    taken, rest = handed
     assert (taken["manager"], taken["operation"]) == ("deploy-pipeline", "Apply")
     assert taken["fieldsV1"] == {"f:data": {".": {}, "f:a": {}, "f:b": {}}}
     assert rest["manager"] == "kube-controller-manager"
@@ -57,11 +59,11 @@ def test_what_only_the_giver_has_goes() -> None:
 
 def test_list_elements_go_by_their_keys() -> None:
     """An element the giver made goes whole; one that somebody added to keeps that alone."""
-    made = {'k:{"name":"app"}': {".": {}, "f:image": {}, "f:name": {}}}
+    made: dict[str, Any] = {'k:{"name":"app"}': {".": {}, "f:image": {}, "f:name": {}}}
     made |= {'k:{"name":"old"}': {".": {}, "f:image": {}, "f:name": {}}}
     containers = [{"name": "old", "image": "o", "tty": False}, {"name": "app", "image": "a"}]
     live = _live(("helm", "Update", {"f:containers": made}), containers=containers)
-    ours = {"f:containers": {'k:{"name":"app"}': {".": {}, "f:image": {}, "f:name": {}}}}
+    ours: dict[str, Any] = {"f:containers": {'k:{"name":"app"}': {".": {}, "f:image": {}, "f:name": {}}}}
     applied = _live(
         ("helm", "Update", {"f:containers": made}), ("deploy-pipeline", "Apply", ours), containers=containers
     )
@@ -72,7 +74,7 @@ def test_list_elements_go_by_their_keys() -> None:
 
 def test_nothing_left_over_is_no_difference() -> None:
     """The usual case: everything the giver wrote is in the manifest."""
-    fields = {"f:data": {"f:a": {}}}
+    fields: dict[str, Any] = {"f:data": {"f:a": {}}}
     live = _live(("helm", "Update", fields), data={"a": "1"})
     applied = _live(("helm", "Update", fields), ("deploy-pipeline", "Apply", fields), data={"a": "1"})
     assert without_handed_over(applied, live, {"helm"}) is None

@@ -90,27 +90,30 @@ def drift(
     channel_file: options.ChannelFile = "",
     app: options.AppNames = None,
     driver: options.Driver = None,
+    heal: Annotated[
+        bool | None,
+        typer.Option("--heal/--no-heal", help="Put the release back, or only look. Default: as the channel says."),
+    ] = None,
     local: options.Local = False,
     as_json: options.AsJson = False,
     outfile: options.Outfile = None,
 ) -> None:
-    """Show how a channel's cluster differs from its last release.
+    """Show how a channel's cluster differs from its last release, and who changed it.
 
-    Writes nothing. The change set is what would bring the cluster back. Ends with 0 if there is no drift, else with 1.
+    Where the channel file of the release says `drift: heal`, or with --heal, the last approved release is put back;
+    extra objects are never deleted. Ends with 0 if the cluster is as it was released in the end, else with 1.
 
     deploy-pipeline drift --channel prod --driver helm
     """
+    from deploy_pipeline.changes.drift_report import drift_text
+
     output = Output(as_json, outfile)
     deployer = open_deployer()
     name = select_channel(deployer, channel, channel_file)
     apps = select_apps(deployer, name, f"releases/{name}", app, driver)
     with actions(deployer, local=local) as do:
-        found = do.drift(name, apps)
-    if found.change_set is None:
-        output.show(found, f"nothing was released to {name} yet")
-        return
-    verdict = "is not as it was released" if found.drifted else "is as it was released"
-    output.show_changes(found, found.change_set, f"{name} {verdict} at {found.commit}", "")
+        found = do.drift(name, apps, heal)
+    output.show(found, drift_text(found, colour=output.colour))
     if found.drifted:
         raise typer.Exit(CHANGES)
 
@@ -167,9 +170,9 @@ def _app_row(app: AppResult) -> tuple[str, ...]:
     return (app.app, app.driver, app.state, _counted(app.counts), seconds, "; ".join(app.reasons))
 
 
-_SIGNS = {"create": "+", "update": "~", "prune": "-", "none": "="}
+_SIGNS = {"create": "+", "update": "~", "recreate": "!", "prune": "-", "none": "="}
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    """``+2 ~1 =12``: created, changed, pruned (-) and unchanged objects, without those that are none."""
+    """``+2 ~1 =12``: created, changed, recreated (!), pruned (-) and unchanged objects, without those that are none."""
     return " ".join(f"{sign}{counts[key]}" for key, sign in _SIGNS.items() if counts.get(key)) or "none"

@@ -1,0 +1,220 @@
+"""Single objects: what applying one would change, and applying exactly that.
+
+A step is planned by reading and trying: GET, then a server-side dry run. What cannot be tried in one request is put
+together of several: fields that ``kubectl apply`` once set and that left the manifest (they become ours, and so go),
+and objects that have to be deleted and made anew because a field of theirs cannot change.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+
+from deploy_pipeline.changes import FieldChange, ObjectChange, Operation, field_changes, without_server_choices
+from deploy_pipeline.cluster.managed_fields import handed_over, without_handed_over
+from deploy_pipeline.cluster.objects import FIELD_MANAGER, Manifest, ObjectRef
+from deploy_pipeline.cluster.ownership import foreign_owner
+from deploy_pipeline.drivers.ignoring import without_ignored
+from deploy_pipeline.drivers.plan import Step, Target, holds_others
+from deploy_pipeline.errors import ApprovalError, InvalidObject, ManifestRejected, OwnedByAnother, ReleaseFailed
+
+CLIENT_SIDE = frozenset(("kubectl-client-side-apply",))
+"""Managers whose updates are the traces of ``kubectl apply`` without ``--server-side``."""
+
+_TRIES = 5
+_POLL = 0.5
+
+
+def plan_objects(target: Target, manifests: Sequence[Manifest]) -> tuple[Step, ...]:
+    """One step per manifest, in the order of application, missing namespaces first.
+
+    Raises ManifestRejected, OwnedByAnother.
+    """
+    namespaces = [replace(plan_step(target, m), owned=False) for m in _missing_namespaces(target, manifests)]
+    steps = [*namespaces, *(plan_step(target, manifest) for manifest in manifests)]
+    return tuple(sorted(steps, key=lambda step: (step.change.ref.rank, step.change.ref)))
+
+
+def plan_step(
+    target: Target, manifest: Manifest, manager: str = FIELD_MANAGER, *, givers: Collection[str] = CLIENT_SIDE
+) -> Step:
+    """What applying one located manifest as ``manager`` would change, once the givers' fields are that manager's.
+
+    Raises ManifestRejected, OwnedByAnother.
+    """
+    for _ in range(_TRIES):
+        live = target.cluster.objects.live(manifest)
+        step = _new(target, manifest, manager) if live is None else _changed(target, manifest, live, manager, givers)
+        if step is not None:
+            return step
+    raise ManifestRejected(f"{ObjectRef.of(manifest)} is being written all the time: it cannot be compared")
+
+
+def _missing_namespaces(target: Target, manifests: Sequence[Manifest]) -> tuple[Manifest, ...]:
+    """Manifests for namespaces the app needs, that neither it brings nor the cluster has. Nobody owns them."""
+    brought = {ref.name for ref in map(ObjectRef.of, manifests) if ref.kind == "Namespace"}
+    needed = {ObjectRef.of(manifest).namespace for manifest in manifests} | {target.app.namespace or ""}
+    candidates: list[Manifest] = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        for name in sorted(needed - brought - {""})
+    ]
+    return tuple(manifest for manifest in candidates if target.cluster.objects.live(manifest) is None)
+
+
+def _new(target: Target, manifest: Manifest, manager: str) -> Step:
+    objects = target.cluster.objects
+    fields = _certain(target, None, manifest, lambda: objects.dry_run(manifest, manager))
+    return Step(manifest, ObjectChange(ObjectRef.of(manifest), Operation.CREATE, fields), desired=manifest)
+
+
+def _changed(target: Target, manifest: Manifest, live: Manifest, manager: str, givers: Collection[str]) -> Step | None:
+    """The step for an object that is there; None when it was written while we tried."""
+    if manager == FIELD_MANAGER:
+        check_owner(target, live)
+    objects = target.cluster.objects
+    sent = without_ignored(manifest, live, target.app.ignore, givers)
+    try:
+        applied = objects.dry_run(sent, manager) or sent
+    except InvalidObject as refused:
+        return _recreated(target, manifest, live, refused)
+    left = without_handed_over(applied, live, givers)
+    if left is not None:
+        left["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
+        replaced = objects.dry_run_replace(left)
+        if replaced is None:
+            return None
+        applied = replaced
+    fields = field_changes(live, applied, target.redactor)
+    change = ObjectChange(ObjectRef.of(manifest), Operation.UPDATE if fields else Operation.NONE, fields)
+    return Step(sent, change, desired=manifest, live=live, takes_over=bool(fields) and left is not None)
+
+
+def _recreated(target: Target, manifest: Manifest, live: Manifest, refused: InvalidObject) -> Step:
+    """The step for an object that cannot become what is wanted in place. Raises ManifestRejected unless allowed."""
+    objects, ref = target.cluster.objects, ObjectRef.of(manifest)
+    try:
+        objects.dry_run_as_new(manifest)
+    except ManifestRejected:
+        raise refused from None  # it could not be made anew either: what is wrong with it is something else
+    if not target.app.recreate:
+        raise ManifestRejected(
+            f"{ref} cannot be changed in place",
+            details=refused.details or (refused.message,),
+            hint="`recreate: true` for the app lets a release delete it and make it anew; or give it another name",
+        )
+    if holds_others(ref) and ref.kind not in target.prune.kinds:
+        raise ManifestRejected(
+            f"{ref} cannot be changed in place, and to delete it would delete what it holds",
+            details=refused.details or (refused.message,),
+            hint=f"give it another name; or let the channel's prune_kinds name {ref.kind}, released before this change",
+        )
+    fields = _certain(target, live, manifest, lambda: objects.dry_run_as_new(manifest))
+    return Step(manifest, ObjectChange(ref, Operation.RECREATE, fields), desired=manifest, live=live)
+
+
+def _certain(
+    target: Target, before: Manifest | None, manifest: Manifest, attempt: Callable[[], Manifest | None]
+) -> tuple[FieldChange, ...]:
+    """What an object that is made will differ in from what was before, as far as it is no chance.
+
+    The server makes up some fields (addresses, ports, the selector of a Job): what differs between two tries is made
+    up. An object to which the server adds nothing is tried once.
+    """
+    first = _changes_of_try(target, before, manifest, attempt())
+    if first == field_changes(before, manifest, target.redactor):
+        return first
+    second = _changes_of_try(target, before, manifest, attempt())
+    return tuple(change for change in first if change in second)
+
+
+def _changes_of_try(
+    target: Target, before: Manifest | None, manifest: Manifest, tried: Manifest | None
+) -> tuple[FieldChange, ...]:
+    made = without_server_choices(tried, manifest) if tried else manifest
+    return field_changes(before, made, target.redactor)
+
+
+def check_owner(target: Target, live: Manifest) -> None:
+    """Raise OwnedByAnother when the live object belongs to another app, channel or tool, unless the app adopts."""
+    owner = foreign_owner(live, target.channel, target.app.name)
+    if owner and not target.app.adopt:
+        raise OwnedByAnother(
+            f"{ObjectRef.of(live)} belongs to {owner}",
+            hint="let one have it: rename it here, or remove it there first; `adopt: true` for the app takes it over",
+        )
+
+
+def apply_steps(target: Target, steps: Iterable[Step], before_write: Callable[[], None]) -> None:
+    """Apply what changes, in order; ``before_write`` is called before each write and may raise."""
+    for step in steps:
+        if step.change.operation is not Operation.NONE:
+            _apply(target, step, before_write)
+            target.progress(f"{target.app.name}: {step.change.ref} {step.change.operation.value}d")
+
+
+def _apply(target: Target, step: Step, before_write: Callable[[], None]) -> None:
+    """Apply one object, unless it is no longer what the change was computed from.
+
+    Controllers write to objects all the time. A write that leaves the change the same is none of our business; one that
+    makes it another change was approved by nobody. Raises ApprovalError.
+    """
+    planned = step.change
+    for _ in range(_TRIES):
+        before_write()
+        if _carry_out(target, step, before_write):
+            return
+        step = plan_step(target, step.desired)
+        if step.change.operation is Operation.NONE:
+            return  # our own write, whose answer was lost
+        if step.change != planned:
+            break
+    raise changed_meanwhile(planned.ref)
+
+
+def _carry_out(target: Target, step: Step, before_write: Callable[[], None]) -> bool:
+    """Do what the step says; False when the object has to be looked at again first."""
+    objects = target.cluster.objects
+    if step.live is not None and step.takes_over:
+        # The apply that follows is planned again: that it does what was approved is seen, not computed.
+        objects.set_managed_fields(step.live, handed_over(step.live, CLIENT_SIDE, FIELD_MANAGER) or ())
+        return False
+    if step.live is not None and step.change.operation is Operation.RECREATE:
+        return _recreate(target, step, step.live, before_write)
+    located = objects.locate(step.manifest, target.app.namespace)
+    return objects.apply(located, seen=step.seen) is not None
+
+
+def _recreate(target: Target, step: Step, live: Manifest, before_write: Callable[[], None]) -> bool:
+    if not delete_and_wait(target, live, before_write):
+        return False
+    before_write()
+    target.cluster.objects.apply(step.manifest)
+    return True
+
+
+def delete_and_wait(target: Target, live: Manifest, before_write: Callable[[], None]) -> bool:
+    """Delete an object and wait until it is gone; False when it was written since it was read.
+
+    Raises ReleaseFailed when it is still there after the app's time limit.
+    """
+    objects, ref = target.cluster.objects, ObjectRef.of(live)
+    if not objects.delete(live, foreground=True):
+        return False
+    deadline = time.monotonic() + target.app.timeout_seconds
+    target.progress(f"{target.app.name}: {ref} is being deleted to be made anew")
+    while (now := objects.live(live)) is not None and now["metadata"]["uid"] == live["metadata"]["uid"]:
+        if time.monotonic() > deadline:
+            finalizers = ", ".join(now["metadata"].get("finalizers") or ()) or "none"
+            raise ReleaseFailed(f"{ref} is still being deleted; its finalizers: {finalizers}")
+        time.sleep(_POLL)
+        before_write()
+    return True
+
+
+def changed_meanwhile(ref: ObjectRef) -> ApprovalError:
+    """The error for an object that is no longer what its change was computed from."""
+    return ApprovalError(
+        f"{ref} was changed by somebody else while it was being released",
+        hint="look at the change set and launch `promote` again to approve it",
+    )
