@@ -17,7 +17,7 @@ from threading import Thread
 @contextmanager
 def serve_git(root: Path) -> Iterator[str]:
     """Serve the bare repositories under ``root``, readable and writable by everybody; yields the base URL."""
-    handler = type("Handler", (_GitHandler,), {"root": root})
+    handler = type("Handler", (GitHandler,), {"root": root})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = Thread(target=server.serve_forever, name="git-http", daemon=True)
     thread.start()
@@ -29,13 +29,15 @@ def serve_git(root: Path) -> Iterator[str]:
         thread.join()
 
 
-class _GitHandler(BaseHTTPRequestHandler):
+class GitHandler(BaseHTTPRequestHandler):
+    """Answers git's requests; the stand-in for a forge adds its own to them."""
+
     root: Path
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: D102 - named by http.server
         self._answer(b"")
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: D102 - named by http.server
         self._answer(self._body())
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the parent's parameter
