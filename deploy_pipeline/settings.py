@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from deploy_pipeline.errors import SettingsError
@@ -67,6 +67,20 @@ class Settings(BaseSettings):
         20, ge=3, description="How long the lock of a killed release stays, in seconds; a living one renews it in time."
     )
     lock_wait: float = Field(30, ge=0, description="How long a release waits for the channel's lock, in seconds.")
+
+    github_repository: str = Field(
+        "", description="`owner/name` of the repository on GitHub, where promotions are reviewed; empty: no forge."
+    )
+    github_url: str = Field(
+        "https://api.github.com", description="Address of GitHub's API; on an Enterprise server `https://HOST/api/v3`."
+    )
+    github_token: SecretStr | None = Field(None, description="Token for GitHub's API and for git over HTTPS.")
+    github_token_file: Path | None = Field(None, description="File with that token instead; read anew at each use.")
+    github_app_id: str = Field("", description="Id of a GitHub App instead of a token; with the two below.")
+    github_app_key_file: Path | None = Field(None, description="File with the private key of the App, as PEM.")
+    github_installation: int | None = Field(
+        None, description="Id of the App's installation; default: the one on the repository."
+    )
 
     @classmethod
     def from_environment(cls) -> Settings:

@@ -1,0 +1,95 @@
+"""Whether the reviews of a merged pull request are the approval that a channel asks for.
+
+A pure decision: everything it needs was read before, so that each rule can be tried by itself, and a refusal names
+every reason at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from deploy_pipeline.forge.code_owners import paths_without_approval
+from deploy_pipeline.forge.forge import MergedPullRequest, Review, ReviewState
+from deploy_pipeline.repository import CANDIDATES
+
+_SILENT = (ReviewState.COMMENTED, ReviewState.PENDING)  # these leave what the user said before as it is
+_THE_FORGE_ITSELF = "web-flow"  # the committer of whatever is committed on GitHub's pages
+
+
+@dataclass(frozen=True)
+class ReviewPolicy:
+    """What a channel asks for: how many approvals, and whether CODEOWNERS has a say."""
+
+    approvals: int = 1
+    code_owners: bool = False
+
+
+def reasons_against(
+    pull: MergedPullRequest, policy: ReviewPolicy, *, published: datetime, changed_paths: Iterable[str]
+) -> tuple[str, ...]:
+    """Why this is no approval, one reason a line; empty if it is one.
+
+    ``published`` is when the diff with the approved digest was shown: nobody can have approved it before.
+    ``changed_paths`` are all files that differ between the release branch before and after the merge.
+    An approval of the commit that was merged counts whether it was given before the merge or after it.
+    """
+    return tuple(_reasons(pull, policy, published, changed_paths))
+
+
+def _reasons(
+    pull: MergedPullRequest, policy: ReviewPolicy, published: datetime, changed_paths: Iterable[str]
+) -> Iterator[str]:
+    if pull.from_fork:
+        yield f"#{pull.number} comes from a fork, whose branches the pipeline does not make"
+    if not pull.head_branch.startswith(CANDIDATES):
+        yield f"#{pull.number} merges `{pull.head_branch}`, which is no candidate"
+    latest = _latest(pull.reviews)
+    for review in latest:
+        if review.state is ReviewState.CHANGES_REQUESTED and _listed(review.user, pull.writers):
+            yield f"{review.user} asks for changes"
+    if policy.approvals > 0 or policy.code_owners:
+        yield from (
+            f"commit {commit.sha[:12]} of the source is by nobody the forge knows: its maker may be among the reviewers"
+            for commit in pull.source
+            if not commit.author or not commit.committer
+        )
+    verdicts = {review.user: _why_not(review, pull, published) for review in latest if _approves(review)}
+    approvers = [user for user, reason in verdicts.items() if not reason]
+    if len(approvers) < policy.approvals:
+        yield f"{len(approvers)} of {policy.approvals} approvals" + (f" ({', '.join(approvers)})" if approvers else "")
+        yield from (f"the approval of {user} does not count: {reason}" for user, reason in verdicts.items() if reason)
+    if policy.code_owners:
+        yield from paths_without_approval(pull, approvers, changed_paths)
+
+
+def _latest(reviews: Iterable[Review]) -> list[Review]:
+    """The review of each user that counts: the last one that says anything."""
+    by_user = {review.user: review for review in reviews if review.state not in _SILENT and review.user}
+    return list(by_user.values())
+
+
+def _approves(review: Review) -> bool:
+    return review.state is ReviewState.APPROVED
+
+
+def _why_not(review: Review, pull: MergedPullRequest, published: datetime) -> str:
+    """Why an approval does not count; empty if it does."""
+    makers = {login for commit in pull.source for login in (commit.author, commit.committer)} - {_THE_FORGE_ITSELF}
+    if review.commit != pull.head:
+        return f"it is of {review.commit[:12]}, merged was {pull.head[:12]}"
+    if _listed(review.user, {pull.author}):
+        return "they opened the pull request"
+    if _listed(review.user, makers):
+        return "they made a part of what it brings"
+    if not _listed(review.user, pull.writers):
+        return "they may not write to the repository"
+    if review.submitted_at < published:
+        return "it is older than the diff it would be an approval of"
+    return ""
+
+
+def _listed(login: str, logins: Iterable[str]) -> bool:
+    """Logins are the same whatever their case."""
+    return login.lower() in {other.lower() for other in logins}
