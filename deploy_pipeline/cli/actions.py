@@ -19,9 +19,9 @@ if TYPE_CHECKING:  # these bring Dagster and the Kubernetes client along
     from dagster import DagsterInstance
 
     from deploy_pipeline.changes import ChangeSet
+    from deploy_pipeline.changes.drift import DriftResult
     from deploy_pipeline.deploy_secrets import SecretResult
     from deploy_pipeline.deployer import Deployer
-    from deploy_pipeline.drift import DriftResult
     from deploy_pipeline.promotion import Promotion
     from deploy_pipeline.release import AppResult, ReleaseResult
     from deploy_pipeline.rendering import RenderResult
@@ -52,8 +52,8 @@ class Actions(Protocol):
         """Put the Secrets of a released channel in place anew."""
         ...
 
-    def drift(self, channel: str, apps: Sequence[str]) -> DriftResult:
-        """Compare the channel's cluster with its last release."""
+    def drift(self, channel: str, apps: Sequence[str], heal: bool | None) -> DriftResult:
+        """Compare the channel's cluster with its last release; put that back if ``heal``, None: if the channel does."""
         ...
 
 
@@ -132,10 +132,10 @@ class _Here:
 
         return deploy_secrets(self.deployer, channel, apps=apps, secret=secret, progress=progress)
 
-    def drift(self, channel: str, apps: Sequence[str]) -> DriftResult:
-        from deploy_pipeline.drift import check_drift
+    def drift(self, channel: str, apps: Sequence[str], heal: bool | None) -> DriftResult:
+        from deploy_pipeline.healing import keep_released
 
-        return check_drift(self.deployer, channel, apps=apps, progress=progress)
+        return keep_released(self.deployer, channel, apps=apps, heal=heal, progress=progress)
 
 
 def _nothing_more(_: AppResult) -> None:
@@ -171,8 +171,8 @@ class _Runs:
         result: tuple[SecretResult, ...] = self._run("deploy_secrets", channel, config)
         return result
 
-    def drift(self, channel: str, apps: Sequence[str]) -> DriftResult:
-        result: DriftResult = self._run("check_drift", channel, {"apps": list(apps)})
+    def drift(self, channel: str, apps: Sequence[str], heal: bool | None) -> DriftResult:
+        result: DriftResult = self._run("check_drift", channel, {"apps": list(apps), "heal": heal})
         return result
 
     def _run(self, job: str, channel: str | None, config: Mapping[str, Any]) -> Any:

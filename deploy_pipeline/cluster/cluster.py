@@ -8,6 +8,7 @@ from pathlib import Path
 from deploy_pipeline.cluster.apply import Objects
 from deploy_pipeline.cluster.connection import Connection
 from deploy_pipeline.cluster.inventory import Inventories
+from deploy_pipeline.cluster.labelled import Labelled
 from deploy_pipeline.cluster.lock import ChannelLock
 from deploy_pipeline.cluster.records import Records
 from deploy_pipeline.cluster.resources import Resources
@@ -58,6 +59,11 @@ class Cluster:
     def objects(self) -> Objects:
         """Reading, trying and writing single objects."""
         return Objects(self.connection, self.resources, self.redactor)
+
+    @cached_property
+    def labelled(self) -> Labelled:
+        """Finding objects by their labels."""
+        return Labelled(self.connection)
 
     def inventories(self, channel: str) -> Inventories:
         """What the apps of a channel own here."""

@@ -21,7 +21,7 @@ def not_ready(cluster: Cluster, manifests: Iterable[Manifest]) -> dict[ObjectRef
     found = {}
     for manifest in manifests:
         live = cluster.objects.live(manifest)
-        if live is None and _may_be_gone(manifest):
+        if live is None and may_be_gone(manifest):
             continue
         verdict = readiness(live)
         if verdict.verdict is not Verdict.READY:
@@ -56,7 +56,7 @@ def wait_ready(
         proceed()
 
 
-def _may_be_gone(manifest: Manifest) -> bool:
+def may_be_gone(manifest: Manifest) -> bool:
     """Whether the object removes itself after its work: a Job with a time to live."""
     is_job = manifest["kind"] == "Job" and manifest["apiVersion"].startswith("batch/")
     return is_job and (manifest.get("spec") or {}).get("ttlSecondsAfterFinished") is not None

@@ -49,6 +49,11 @@ class SecretsConfig(dg.Config):
 
 
 class DriftConfig(dg.Config):
-    """Where to look for drift."""
+    """Where to look for drift, and whether to put it back."""
 
     apps: list[str] = Field(default=[], description=_APPS)
+    heal: bool | None = Field(
+        default=None,
+        description="Put the last approved release back where the cluster drifted from it. Unset: as the channel file "
+        "of the release says (`drift: heal`).",
+    )

@@ -6,12 +6,13 @@ All functions are pure; the ops log what they return.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from deploy_pipeline.changes import AppChanges, ChangeSet, markdown
+from deploy_pipeline.changes import ChangeSet
+from deploy_pipeline.changes.drift import AppDrift, DriftResult
+from deploy_pipeline.changes.drift_report import app_summary
 from deploy_pipeline.pipeline import metadata
 from deploy_pipeline.pipeline.assets import (
     APPROVAL,
@@ -26,7 +27,7 @@ from deploy_pipeline.pipeline.assets import (
 
 if TYPE_CHECKING:  # the core's actions import the Kubernetes client, which loading the code location must not
     from deploy_pipeline.deploy_secrets import SecretResult
-    from deploy_pipeline.drift import AppReadiness, DriftResult
+    from deploy_pipeline.drift import AppReadiness
     from deploy_pipeline.promotion import Promotion
     from deploy_pipeline.release import AppResult, ReleaseResult
     from deploy_pipeline.rendering import RenderResult
@@ -147,23 +148,24 @@ def secrets_written(channel: str, results: Collection[SecretResult]) -> Iterator
 
 
 def drift_found(result: DriftResult) -> Iterator[dg.AssetCheckEvaluation]:
-    """For each app of the channel, whether it still is as it was released; nothing while nothing was released."""
-    if result.change_set:
-        for app in result.change_set.apps:
-            yield _drift_of_app(result.commit, replace(result.change_set, apps=(app,)), app)
+    """For each app of the channel, whether it is as it was released; nothing while nothing was released."""
+    for app in result.apps:
+        yield _drift_of_app(result, app)
 
 
-def _drift_of_app(commit: str, own: ChangeSet, app: AppChanges) -> dg.AssetCheckEvaluation:
+def _drift_of_app(result: DriftResult, app: AppDrift) -> dg.AssetCheckEvaluation:
+    reasons = (*app.not_healed, *(result.not_healed if app.restorable else ()))
     return dg.AssetCheckEvaluation(
-        asset_key=app_key(own.channel, app.app),
+        asset_key=app_key(result.channel, app.app),
         check_name=DRIFT,
-        passed=not app.changed,
+        passed=not app.drifted,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{len(app.changed)} object(s) not as released" if app.changed else "as released",
+        description="; not put back: ".join([app_summary(app), *reasons])[:300],
         metadata={
-            "released commit": commit,
-            "differences": dg.MetadataValue.md(markdown(own)),
-            **metadata.counts(app.counts),
+            "released commit": result.commit,
+            **metadata.drift(app),
+            **({"not put back": metadata.bullets(reasons)} if reasons else {}),
+            **({"not looked at for extra objects": ", ".join(result.unseen)} if result.unseen else {}),
         },
     )
 

@@ -98,7 +98,8 @@ _ACTIONS = (
         "check_drift",
         ops.compare,
         "Compare a channel's cluster with what was last released, and evaluate the checks `drift` and `ready` of its "
-        "apps. Writes nothing.\n\nChoose the channel as partition. Runs by itself on the channel's schedule.",
+        "apps. Where the channel says `drift: heal`, what was released is put back; else it writes nothing.\n\n"
+        "Choose the channel as partition. Runs by itself on the channel's schedule.",
         prefilled={"apps": []},
     ),
 )

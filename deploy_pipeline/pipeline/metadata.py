@@ -11,8 +11,12 @@ from urllib.parse import urlsplit
 import dagster as dg
 
 from deploy_pipeline.changes import ChangeSet, markdown
+from deploy_pipeline.changes.drift import AppDrift
+from deploy_pipeline.changes.drift_report import COLUMNS, app_differences, drift_rows
 
 Metadata = dict[str, dg.MetadataValue]
+
+_MOST_ROWS = 200
 
 
 def commit(repository: str, sha: str) -> dg.MetadataValue:
@@ -39,6 +43,19 @@ def change_set(value: ChangeSet) -> Metadata:
         "apps changed": dg.MetadataValue.int(sum(not app.is_empty for app in value.apps)),
         **counts(value.counts),
     }
+
+
+def drift(value: AppDrift) -> Metadata:
+    """What is not as released: a table of fields with who changed them, the differences as text, and the numbers."""
+    rows = [dg.TableRecord(row) for row in drift_rows(value)]
+    shown: Metadata = {f"objects: {word}": dg.MetadataValue.int(number) for word, number in value.counts.items()}
+    shown["objects: as released"] = dg.MetadataValue.int(value.as_released)
+    if rows:
+        columns = dg.TableSchema(columns=[dg.TableColumn(name) for name in COLUMNS])
+        table = dg.MetadataValue.table(rows[:_MOST_ROWS], schema=columns)
+        shown |= {"put back" if value.healed else "drift": table}
+        shown["differences"] = dg.MetadataValue.md(app_differences(value))
+    return shown
 
 
 def counts(by_operation: Mapping[str, int]) -> Metadata:

@@ -13,8 +13,9 @@ import dagster as dg
 from deploy_pipeline import promotion
 from deploy_pipeline.changes import ChangeSet
 from deploy_pipeline.deploy_secrets import deploy_secrets
-from deploy_pipeline.drift import check_drift, check_ready
+from deploy_pipeline.drift import check_ready
 from deploy_pipeline.errors import FailedError, ReleaseFailed
+from deploy_pipeline.healing import keep_released
 from deploy_pipeline.pipeline import events, tags
 from deploy_pipeline.pipeline.config import (
     DiffConfig,
@@ -127,13 +128,20 @@ def write_secrets(
         return results
 
 
-@dg.op(description="Compare the cluster with what was last released. Writes nothing.")
+@dg.op(description="Compare the cluster with what was last released; put that back where the channel says so.")
 def compare(
     context: dg.OpExecutionContext, config: DriftConfig, deployer: DeployerParam, observer: ObserverParam
 ) -> Any:
     """Returns a DriftResult."""
     with stage(context, deployer, observer) as step:
-        found = check_drift(step.deployer, step.channel, apps=config.apps, progress=step.progress)
+        found = keep_released(
+            step.deployer,
+            step.channel,
+            apps=config.apps,
+            heal=config.heal,
+            run_id=context.run_id,
+            progress=step.progress,
+        )
         step.record(*events.drift_found(found))
         if found.released:
             step.tag(commit=found.commit)
