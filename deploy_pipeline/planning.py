@@ -14,13 +14,13 @@ from deploy_pipeline.changes import ChangeSet
 from deploy_pipeline.channels import App, Channel, Driver
 from deploy_pipeline.cluster.cluster import Cluster
 from deploy_pipeline.cluster.inventory import Inventory
-from deploy_pipeline.cluster.objects import ObjectRef
+from deploy_pipeline.cluster.objects import ObjectRef, defined_kinds
 from deploy_pipeline.deployer import Deployer, Progress
 from deploy_pipeline.drivers import helm, kustomize, removed
 from deploy_pipeline.drivers.known_secrets import known_secret_values
 from deploy_pipeline.drivers.leaving import check_limit
 from deploy_pipeline.drivers.plan import AppPlan, Target
-from deploy_pipeline.errors import DeployError, OwnedByAnother, RetryableError
+from deploy_pipeline.errors import DeployError, ManifestRejected, OwnedByAnother, RetryableError
 from deploy_pipeline.repository import GitTree
 from deploy_pipeline.secret_stores import ReadOnce
 
@@ -78,6 +78,8 @@ def plan_channel(
         f"channel {channel.name}",
     )
     _check_shared(channel, plans)
+    if not apps:
+        _check_served(cluster, channel, plans)
     plans = [_without_adopted(plan, plans) for plan in plans]
     each(deployer, plans, check_limit, lambda plan: plan.changes.app, f"channel {channel.name}")
     change_set = ChangeSet(
@@ -102,6 +104,23 @@ def _check_shared(channel: Channel, plans: Sequence[AppPlan]) -> None:
             f"channel {channel.name}: {len(shared)} object(s) are brought more than once",
             details=[f"{ref} by {' and '.join(apps)}" for ref, apps in sorted(shared.items())],
             hint="let one app have each of them, once: as a manifest or as a stored secret",
+        )
+
+
+def _check_served(cluster: Cluster, channel: Channel, plans: Sequence[AppPlan]) -> None:
+    """Raise ManifestRejected for objects of kinds that neither the cluster serves nor this release brings."""
+    brought = {kind for plan in plans for manifest in plan.wanted for kind in defined_kinds(manifest)}
+    missing = [
+        f"app {plan.changes.app}: {ObjectRef.of(manifest)}: {manifest['kind']} of {manifest['apiVersion']}"
+        for plan in plans
+        for manifest in plan.wanted
+        if (manifest["apiVersion"], manifest["kind"]) not in brought and not cluster.objects.serves(manifest)
+    ]
+    if missing:
+        raise ManifestRejected(
+            f"channel {channel.name}: the cluster does not serve the kinds of {len(missing)} object(s)",
+            details=missing,
+            hint="install their CustomResourceDefinitions first, or correct apiVersion and kind",
         )
 
 

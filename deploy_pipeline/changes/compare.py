@@ -8,6 +8,7 @@ own.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ _SERVER_METADATA = frozenset(
     )
 )
 _ORDER = "[order]"
+_PLAIN_LABEL = re.compile(r"[^\W_][\w./:-]*")
 # Chosen by the server for a new object, and another one at each dry run.
 _CHOSEN_AT_CREATION = {("", "Service"): ("clusterIP", "clusterIPs", "healthCheckNodePort")}
 
@@ -68,31 +70,42 @@ def _normal(state: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
     return masked
 
 
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Path and canonical JSON of every value that is no container, or an empty one."""
     if isinstance(value, Mapping) and value:
         for key in value:
             yield from _leaves(value[key], join_path(path, str(key)))
     elif isinstance(value, list) and value:
         for label, item in zip(labels(value), value, strict=True):
-            yield from _leaves(item, f"{path}[{label}]")
+            yield from _leaves(item, element_path(path, label))
         if names := _names(value):
-            yield path + _ORDER, names
+            yield path + _ORDER, _json(names)
     else:
-        yield path, value
+        yield path, _json(value)
 
 
-def _without_filled(leaves: dict[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+def _without_filled(leaves: dict[str, str], other: Mapping[str, str]) -> dict[str, str]:
     """The leaves without empty containers that hold something on the other side: that shows by itself."""
-    empty = [path for path, value in leaves.items() if value in ({}, []) and path not in other]
+    empty = [path for path, value in leaves.items() if value in ("{}", "[]") and path not in other]
     filled = {path for path in empty if any(there.startswith((f"{path}.", f"{path}[")) for there in other)}
     return {path: value for path, value in leaves.items() if path not in filled}
 
 
-def _differs(path: str, old: Any, new: Any) -> bool:
-    if path.endswith(_ORDER):  # elements that come or go show by themselves; only a move is a change of order
-        kept = [name for name in old or () if name in (new or ())]
-        return bool(kept) and new != kept + [name for name in new if name not in kept]
-    return bool(old != new)
+def _differs(path: str, old: str | None, new: str | None) -> bool:
+    return _moved(old, new) if path.endswith(_ORDER) else old != new
+
+
+def _moved(old: str | None, new: str | None) -> bool:
+    """Whether the order of elements is another one than their coming and going, which shows by itself, would give.
+
+    Elements that come are expected in the order of their names, behind those that stay; the elements of a list that is
+    new altogether are not, since that is a new list.
+    """
+    if old is None or new is None:
+        return False
+    before, after = json.loads(old), json.loads(new)
+    kept = [name for name in before if name in after]
+    return bool(after != kept + sorted(name for name in after if name not in kept))
 
 
 def _names(items: Sequence[Any]) -> list[str] | None:
@@ -109,11 +122,20 @@ def labels(items: Sequence[Any]) -> list[str]:
 
 
 def join_path(path: str, key: str) -> str:
-    """The path of a key below a path."""
+    """The path of a key below a path. What is no plain word is quoted, so that no two fields have the same path."""
     if key.replace("-", "").replace("_", "").isalnum():
         return f"{path}.{key}" if path else key
-    return f'{path}["{key}"]'
+    return f"{path}[{json.dumps(key, ensure_ascii=False)}]"
 
 
-def _shown(value: Any, redactor: Redactor) -> str | None:
-    return None if value is None else redactor.redact(json.dumps(value, ensure_ascii=False, sort_keys=True))
+def element_path(path: str, label: str) -> str:
+    """The path of a list's element."""
+    return f"{path}[{label if _PLAIN_LABEL.fullmatch(label) else json.dumps(label, ensure_ascii=False)}]"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def _shown(value: str | None, redactor: Redactor) -> str | None:
+    return None if value is None else redactor.redact(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deploy_pipeline.changes.compare import join_path, labels
+from deploy_pipeline.changes.compare import element_path, join_path, labels
 from deploy_pipeline.cluster.managed_fields import Entry, child, entries, is_member
 
 
@@ -30,7 +30,7 @@ def _paths(value: Any, fields: Mapping[str, Any], path: str) -> Iterator[tuple[s
         at = child(value, element) if element != "." else None
         if at is None:
             continue
-        below = f"{path}[{names[at]}]" if names else join_path(path, at)
+        below = element_path(path, names[at]) if names else join_path(path, at)
         if is_member(node):
             yield below, not node
         if node and isinstance(value[at], (dict, list)):

@@ -6,7 +6,7 @@ through several versions, and an inventory must still know it after its version 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,13 @@ class ObjectRef:
     def __str__(self) -> str:
         kind = f"{self.kind}.{self.group}" if self.group and "." in self.group else self.kind
         return f"{kind} {self.namespace}/{self.name}" if self.namespace else f"{kind} {self.name}"
+
+
+def defined_kinds(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """API version and kind of all that a CustomResourceDefinition brings; nothing for other objects."""
+    if manifest["kind"] == "CustomResourceDefinition":
+        spec = manifest["spec"]
+        yield from ((f"{spec['group']}/{version['name']}", spec["names"]["kind"]) for version in spec["versions"])
 
 
 def owner_of(manifest: Mapping[str, Any]) -> tuple[str, str] | None:

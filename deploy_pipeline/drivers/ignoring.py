@@ -13,7 +13,7 @@ from copy import deepcopy
 from fnmatch import fnmatchcase
 from typing import Any
 
-from deploy_pipeline.changes import FieldOwners, join_path, labels
+from deploy_pipeline.changes import FieldOwners, element_path, join_path, labels
 from deploy_pipeline.channels import Element, FieldPath, IgnoreRule
 from deploy_pipeline.cluster.objects import FIELD_MANAGER, Manifest
 
@@ -66,7 +66,7 @@ def _is_named(parts: Parts, paths: Sequence[FieldPath]) -> bool:
 def _shown(parts: Parts) -> str:
     path = ""
     for part in parts:
-        path = f"{path}[{part.label}]" if isinstance(part, Element) else join_path(path, part)
+        path = element_path(path, part.label) if isinstance(part, Element) else join_path(path, part)
     return path
 
 

@@ -17,13 +17,17 @@ NAMESPACE = "shop"
 
 def manifest(kind: str, name: str = "web", version: str = "v1", **content: Any) -> dict[str, Any]:
     """A manifest; ``labels`` and ``annotations`` go into its metadata."""
-    metadata = {"name": name, **{key: content.pop(key) for key in ("labels", "annotations") if key in content}}
+    metadata: dict[str, Any] = {"name": name}
+    metadata |= {key: content.pop(key) for key in ("labels", "annotations") if key in content}
     return {"apiVersion": version, "kind": kind, "metadata": metadata, **content}
 
 
 def config_map(name: str = "web", /, annotations: dict[str, str] | None = None, **data: str) -> dict[str, Any]:
     """A ConfigMap."""
-    return manifest("ConfigMap", name, data=data, **({"annotations": annotations} if annotations else {}))
+    made = manifest("ConfigMap", name, data=data)
+    if annotations:
+        made["metadata"]["annotations"] = annotations
+    return made
 
 
 def deployment(name: str = "web", *, replicas: int | None = 1, image: str = "web:1", **labels: str) -> dict[str, Any]:

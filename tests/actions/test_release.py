@@ -594,3 +594,12 @@ def test_who_lost_the_lock_does_not_end_anothers_release(world: World) -> None:
     last = records.last_released()
     assert last is not None
     assert last.commit == other.commit
+
+
+def test_a_kind_that_nobody_serves_stops_the_diff(world: World) -> None:
+    """What could not be done is not shown as if it could be."""
+    add_resource(world, "lamp", "apiVersion: nobody.example.org/v1\nkind: Lamp\nmetadata: {name: x}\n")
+    world.render()
+    with pytest.raises(ManifestRejected, match="does not serve the kinds of 1 object") as caught:
+        world.promote()
+    assert "Lamp of nobody.example.org/v1" in str(caught.value)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from deploy_pipeline.changes import field_changes, without_server_choices
 from deploy_pipeline.redaction import Redactor
 
@@ -122,3 +124,33 @@ def test_addresses_chosen_for_a_new_service_are_left_out() -> None:
         "type": "NodePort",
         "ports": [{"port": 80, "nodePort": 30080}, {"port": 81}],
     }
+
+
+def _spec(value: Any) -> dict[str, Any]:
+    return {"apiVersion": "e/v1", "kind": "W", "metadata": {"name": "w"}, "spec": value}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"on": 1}, {"on": True}),
+        ({"on": 0}, {"on": False}),
+        ({}, {"on": None}),
+        ({"on": []}, {"on": [None]}),
+        (
+            {"x": [{"name": "a", "v": [{"name": "b", "w": 1}]}, {"name": "a].v[b", "w": 2}]},
+            {"x": [{"name": "a", "v": [{"name": "b", "w": 666}]}, {"name": "a].v[b", "w": 2}]},
+        ),
+        ({"p.q": {"r.s": 1}, 'p.q"]["r.s': 2}, {"p.q": {"r.s": 666}, 'p.q"]["r.s': 2}),
+        ({"x": [{"name": "a"}]}, {"x": [{"name": "a"}, {"name": "c"}, {"name": "b"}]}),
+    ],
+)
+def test_no_difference_is_lost(before: Any, after: Any) -> None:
+    """Values that Python takes for equal, nulls, names that look like paths, the order of what comes."""
+    redactor = Redactor(b"k" * 32)
+    one, other = _spec(before), _spec(after)
+    assert field_changes(one, other, redactor)
+    assert field_changes(other, one, redactor)
+    if "x" in after and len(after["x"]) > len(before["x"]):
+        swapped = _spec({"x": [after["x"][0], *reversed(after["x"][1:])]})
+        assert field_changes(one, other, redactor) != field_changes(one, swapped, redactor)
