@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from deploy_pipeline.forge.github import GitHubForge
 from deploy_pipeline.forge.github.connection import Connection
 from deploy_pipeline.forge.github.credentials import Credentials, TokenCredentials
+from tests.support.github.rules import open_pull
 from tests.support.github.server import GitHubServer
 from tests.support.github.state import Pull, Repository
 from tests.support.origin import Origin
@@ -21,7 +24,7 @@ OWNER, NAME = "acme", "shop"
 
 @dataclass(frozen=True)
 class World:
-    """The repository ``acme/shop``: the pipeline has ``ann``'s token, ``bob`` and ``cat`` may write, ``eve`` may read."""
+    """The repository ``acme/shop``; the pipeline is ``ann``, ``bob`` and ``cat`` may write, ``eve`` may read."""
 
     server: GitHubServer
     repository: Repository
@@ -47,6 +50,17 @@ class World:
         self.candidate(name)
         opened = self.send(by, "POST", "pulls", {"head": f"candidates/{name}", "base": "releases/prod", "title": name})
         return self.repository.pulls[opened["number"]]
+
+    def many_pulls(self, number: int) -> None:
+        """Open that many promotions of one commit."""
+        commit = self.candidate("branch-0")
+        branches = [f"candidates/branch-{count}" for count in range(number)]
+        self.origin.git(
+            "update-ref", "--stdin", stdin="".join(f"update refs/heads/{b} {commit}\n" for b in branches).encode()
+        )
+        with self.server.state.lock:
+            for branch in branches:
+                open_pull(self.server.state, self.repository, "ann", {"head": branch, "base": "releases/prod"})
 
     def send(self, who: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """A request by one of the people, through the API like any other."""
@@ -86,5 +100,6 @@ def world(server: GitHubServer) -> World:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long the client would have waited, without waiting."""
     slept: list[float] = []
-    monkeypatch.setattr("deploy_pipeline.forge.github.connection.time.sleep", slept.append)
+    clock = SimpleNamespace(sleep=slept.append, time=time.time)
+    monkeypatch.setattr("deploy_pipeline.forge.github.connection.time", clock)
     return slept

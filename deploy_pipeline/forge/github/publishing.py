@@ -102,7 +102,8 @@ def publish_deployment(connection: Connection, report: DeploymentReport) -> None
 
 
 def _publish_deployment_status(connection: Connection, path: str, report: DeploymentReport) -> None:
-    body = {"state": report.state.value, "description": _clipped(report.description), "log_url": report.log_url}
+    body = {"state": report.state.value, "description": _clipped(report.description)}
+    body |= {"log_url": report.log_url} if report.log_url else {}
 
     def settle() -> None:
         if not _holds(next(connection.items(path), None), body):

@@ -116,8 +116,9 @@ def get_deployment(call: Call) -> Answer:
 
 
 def _deployment_status(call: Call, deployment: Deployment, made: Status) -> dict[str, Any]:
-    texts = ("target_url", "log_url", "environment_url", "description")
-    known = {name: made.request.get(name, "") for name in texts}
+    texts = ("log_url", "environment_url", "description")
+    known = {name: made.request[name] for name in texts if name in made.request}
+    known["target_url"] = made.request.get("target_url") or made.request.get("log_url") or "https://github.invalid/"
     environment = deployment.request.get("environment", "production")
     user = user_document(call.state, made.user)
     return document(
