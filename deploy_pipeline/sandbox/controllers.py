@@ -15,16 +15,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from deploy_pipeline.sandbox.deletes import DeleteOptions, Deleter
+from deploy_pipeline.sandbox.deletes import Deleter
 from deploy_pipeline.sandbox.errors import ApiError, Json
-from deploy_pipeline.sandbox.kinds import Kinds, Resource
-from deploy_pipeline.sandbox.request import Options, Target
+from deploy_pipeline.sandbox.kinds import Kinds, Resource, Target
+from deploy_pipeline.sandbox.request import DeleteOptions, Options
 from deploy_pipeline.sandbox.store import Event, Key
 from deploy_pipeline.sandbox.writes import Writer
 
 MANAGER = "kube-controller-manager"
-OPTIONS = Options(dry_run=False, manager=MANAGER, validation="Ignore", force=False)
-BACKGROUND = DeleteOptions(policy="Background", uid="", version="", dry_run=False)
+OPTIONS = Options(MANAGER)
+BACKGROUND = DeleteOptions("Background")
 
 
 class Cluster:
@@ -122,9 +122,9 @@ class Engine:
         """Give everything that is there a first turn, then follow the writes."""
         store = self._cluster.store
         store.listeners.append(self._notice)
-        for resource in self._cluster.kinds.storages():
-            for value in store.objects(resource.key):
-                self._enqueue_if_concerned(resource.key, value)
+        for key in store.contents():
+            if value := store.get(key.resource, key.namespace, key.name):
+                self._enqueue_if_concerned(key.resource, value)
         self._thread.start()
 
     def stop(self) -> None:

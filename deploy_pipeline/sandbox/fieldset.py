@@ -64,26 +64,6 @@ def intersection(left: Set, right: Set) -> Set:
     return result
 
 
-def without(fields: Set, path: tuple[str, ...]) -> Set:
-    """The set without a path and everything below it."""
-    if path[0] not in fields:
-        return fields
-    rest = without(fields[path[0]], path[1:]) if len(path) > 1 else {}
-    return {key: rest if key == path[0] else value for key, value in fields.items() if key != path[0] or rest}
-
-
-def only(fields: Set, key: str) -> Set:
-    """The part of the set below one field."""
-    return {key: fields[key]} if key in fields else {}
-
-
-def insert(fields: Set, path: tuple[str, ...]) -> None:
-    """Make a path a member."""
-    for key in path:
-        fields = fields.setdefault(key, {})
-    fields["."] = True
-
-
 def with_named_fields(fields: Set, node: Node | None) -> Set:
     """The set with the struct fields on the way to each member as members, too."""
     result = {}

@@ -9,13 +9,14 @@ from collections import Counter
 from typing import Any
 
 from deploy_pipeline.sandbox.controllers import BACKGROUND, Cluster
-from deploy_pipeline.sandbox.deletes import CLEANUP, FOREGROUND, ORPHAN, DeleteOptions
+from deploy_pipeline.sandbox.deletes import CLEANUP, FOREGROUND, ORPHAN
 from deploy_pipeline.sandbox.errors import Json
-from deploy_pipeline.sandbox.request import Target
+from deploy_pipeline.sandbox.kinds import Target
+from deploy_pipeline.sandbox.request import DeleteOptions
 from deploy_pipeline.sandbox.store import Key
 from deploy_pipeline.sandbox.writes import now
 
-IN_FOREGROUND = DeleteOptions(policy="Foreground", uid="", version="", dry_run=False)
+IN_FOREGROUND = DeleteOptions("Foreground")
 
 
 def collect(cluster: Cluster, resource: str, value: Json) -> bool:

@@ -1,30 +1,27 @@
 """OpenAPI v3: what `kubectl explain`, client-side diffs and checks of `--validate` read.
 
-The documents hold the derived definitions of a group version and those paths that tell a client which
-parameters a patch understands. They are made on first use and kept as bytes.
+The documents hold the derived definitions of a group version and those paths that tell a client which parameters a
+patch understands. They are made on first use and kept as bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import threading
-from collections.abc import Iterator
+import re
 from typing import Any
 
 from deploy_pipeline.sandbox.errors import Json
 from deploy_pipeline.sandbox.kinds import Kinds, Resource
+from deploy_pipeline.sandbox.request import Answer, Request
 
+FOREVER = {"Cache-Control": "public, immutable", "Expires": "Thu, 31 Dec 2099 00:00:00 GMT"}
 PARAMETERS: list[Json] = [
-    {"name": name, "in": "query", "schema": {"type": kind, "uniqueItems": True}}
-    for name, kind in (
-        ("dryRun", "string"),
-        ("fieldManager", "string"),
-        ("fieldValidation", "string"),
-        ("force", "boolean"),
-    )
+    {"name": name, "in": "query", "schema": {"type": "boolean" if name == "force" else "string", "uniqueItems": True}}
+    for name in ("dryRun", "fieldManager", "fieldValidation", "force")
 ]
-ACTIONS = {"post": "create", "put": "update", "patch": "patch", "delete": "delete", "get": "get"}
+ON_COLLECTIONS = {"post": "create", "get": "list"}
+ON_OBJECTS = {"get": "get", "put": "update", "patch": "patch", "delete": "delete"}
 
 
 class Documents:
@@ -32,79 +29,58 @@ class Documents:
 
     def __init__(self, kinds: Kinds) -> None:
         self._kinds = kinds
-        self._made: dict[tuple[int, str], bytes] = {}
-        self._lock = threading.Lock()
+        self._made: dict[str, tuple[int, bytes]] = {}
 
-    def index(self) -> Json:
-        """/openapi/v3: where the documents are; the hash lets clients keep them."""
-        paths = {}
+    def answer(self, path: str, request: Request) -> Answer | None:
+        """GET of /openapi/v3 and below; the hash in its links lets clients keep a document."""
+        group, _, version = path.partition("/")[2].rpartition("/")
+        resources = self._kinds.at(group, version)
+        if not path:
+            return Answer(200, {"paths": self._links()}, media_type="text/plain; charset=utf-8")
+        if not resources and path != "version":
+            return None
+        made, document = self._made.get(path, (0, b""))
+        if made != self._kinds.generation:
+            document = json.dumps(self._make(resources)).encode()
+            self._made[path] = (self._kinds.generation, document)
+        return Answer(200, document, headers=FOREVER if "hash" in request.query else {})
+
+    def _links(self) -> Json:
+        links = {"version": {"serverRelativeURL": "/openapi/v3/version"}}
         for group, versions in self._kinds.groups().items():
             for version in versions:
                 path = f"apis/{group}/{version}" if group else f"api/{version}"
-                resources = self._kinds.at(group, version)
-                text = repr([(r.plural, r.custom or r.definition) for r in resources])
+                text = repr([(r.plural, r.custom) for r in self._kinds.at(group, version)])
                 digest = hashlib.sha256(text.encode()).hexdigest().upper()
-                paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
-        return {"paths": {**paths, "version": {"serverRelativeURL": "/openapi/v3/version"}}}
-
-    def document(self, path: str) -> bytes | None:
-        """/openapi/v3/PATH."""
-        parts = path.split("/")
-        group, version = ("", parts[-1]) if parts[0] == "api" else ("/".join(parts[1:-1]), parts[-1])
-        resources = self._kinds.at(group, version)
-        if path != "version" and not resources:
-            return None
-        key = (self._kinds.generation if any(r.custom for r in resources) else 0, path)
-        with self._lock:
-            if key not in self._made:
-                self._made[key] = json.dumps(self._make(resources)).encode()
-            return self._made[key]
+                links[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
+        return links
 
     def _make(self, resources: list[Resource]) -> Json:
         return {
             "openapi": "3.0.0",
             "info": {"title": "Kubernetes (simulated by the sandbox)", "version": "v1.36.2"},
-            "paths": {path: item for resource in resources for path, item in _paths(resource)},
+            "paths": {path: item for resource in resources for path, item in _paths(resource).items()},
             "components": {"schemas": self._schemas(resources)},
         }
 
     def _schemas(self, resources: list[Resource]) -> Json:
-        raw = self._kinds.definitions.raw
+        """The definitions of the resources and all that they refer to."""
         schemas: Json = {}
-        todo = []
         for resource in resources:
-            if resource.custom:
-                name = _custom_name(resource)
-                schemas[name] = {**resource.node.raw, "x-kubernetes-group-version-kind": [_gvk(resource)]}
-                todo += list(_references(schemas[name]))
-            else:
-                todo.append(resource.definition)
+            custom = ".".join([*reversed(resource.group.split(".")), resource.version, resource.kind])
+            raw = {**resource.node.raw, "x-kubernetes-group-version-kind": [_gvk(resource)]}
+            schemas[resource.node.definition or custom] = raw
+        todo = list(schemas.values())
         while todo:
-            name = todo.pop()
-            if name not in schemas:
-                schemas[name] = raw[name]
-                todo += list(_references(raw[name]))
+            for name in re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(todo.pop())):
+                if name not in schemas:
+                    schemas[name] = self._kinds.definitions.raw[name]
+                    todo.append(schemas[name])
         return {name: _published(schema) for name, schema in sorted(schemas.items())}
-
-
-def _custom_name(resource: Resource) -> str:
-    reverse = ".".join(reversed(resource.group.split(".")))
-    return f"{reverse}.{resource.version}.{resource.kind}"
 
 
 def _gvk(resource: Resource) -> Json:
     return {"group": resource.group, "version": resource.version, "kind": resource.kind}
-
-
-def _references(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        if isinstance(node.get("$ref"), str):
-            yield node["$ref"].rpartition("/")[2]
-        for value in node.values():
-            yield from _references(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _references(value)
 
 
 def _published(node: Any) -> Any:
@@ -119,23 +95,15 @@ def _published(node: Any) -> Any:
     return found
 
 
-def _paths(resource: Resource) -> Iterator[tuple[str, Json]]:
-    base = f"/apis/{resource.group}/{resource.version}" if resource.group else f"/api/{resource.version}"
-    middle = "/namespaces/{namespace}" if resource.namespaced else ""
-    collection = f"{base}{middle}/{resource.plural}"
-    one = {"put", "patch", "delete", "get"}
-    yield collection, _operations(resource, set(ACTIONS) - one)
-    yield f"{collection}/{{name}}", _operations(resource, one)
-
-
-def _operations(resource: Resource, methods: set[str]) -> Json:
+def _paths(resource: Resource) -> Json:
+    base = f"/apis/{resource.group}" if resource.group else "/api"
+    collection = f"{base}/{resource.version}{'/namespaces/{namespace}' * resource.namespaced}/{resource.plural}"
+    common = {"responses": {"200": {"description": "OK"}}, "x-kubernetes-group-version-kind": _gvk(resource)}
     return {
-        method: {
-            "parameters": PARAMETERS if method != "get" else [],
-            "responses": {"200": {"description": "OK"}},
-            "x-kubernetes-action": action,
-            "x-kubernetes-group-version-kind": _gvk(resource),
+        path: {
+            method: {"parameters": PARAMETERS if method != "get" else [], "x-kubernetes-action": action, **common}
+            for method, action in actions.items()
+            if action in resource.verbs
         }
-        for method, action in ACTIONS.items()
-        if method in methods and action in resource.verbs
+        for path, actions in ((collection, ON_COLLECTIONS), (f"{collection}/{{name}}", ON_OBJECTS))
     }

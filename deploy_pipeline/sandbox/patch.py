@@ -6,88 +6,45 @@ order rules come from apimachinery's `strategicpatch`. Inputs are never changed 
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
+import jsonpatch
+import jsonpointer
+
+from deploy_pipeline.sandbox.body import read_json
 from deploy_pipeline.sandbox.errors import ApiError, Json, bad_request
-from deploy_pipeline.sandbox.merge import go_type
 from deploy_pipeline.sandbox.schema import ANYTHING, Node
 
 ORDER, DELETE_PRIMITIVES = "$setElementOrder/", "$deleteFromPrimitiveList/"
 
 
+def patched(live: Json, body: bytes, media_type: str, node: Node) -> tuple[Any, Json]:
+    """The patch as it was sent, and what it makes of an object."""
+    try:
+        patch, _ = read_json(body)
+    except ValueError as error:
+        raise bad_request(f"error decoding patch: {error}") from error
+    if media_type.startswith("application/json-patch"):
+        document = json_patch(live, patch)
+    elif not isinstance(patch, dict):
+        raise bad_request("error decoding patch: expected an object")
+    else:
+        document = merge_patch(live, patch) if "/merge" in media_type else strategic(live, patch, node)
+    if not isinstance(document, dict):
+        raise bad_request("the patched document is no object")
+    return patch, document
+
+
 def json_patch(value: Json, operations: Any) -> Any:
     """RFC 6902; any operation that does not fit refuses the whole patch."""
     if not isinstance(operations, list):
-        kind = {"map[string]interface {}": "object"}.get(go_type(operations), "value")
-        raise bad_request(
-            f"error decoding patch: json: cannot unmarshal {kind} into Go value of type []handlers.jsonPatchOp"
-        )
-    document: Any = copy.deepcopy(value)
+        kind = "object" if isinstance(operations, dict) else "value"
+        text = f"json: cannot unmarshal {kind} into Go value of type []handlers.jsonPatchOp"
+        raise bad_request(f"error decoding patch: {text}")
     try:
-        for operation in operations:
-            document = _operate(document, operation)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        message = "the server rejected our request due to an error in our request"
-        raise ApiError(422, "Invalid", message, {}) from error
-    return document
-
-
-def _steps(pointer: str) -> list[str]:
-    if pointer and not pointer.startswith("/"):
-        raise ValueError(pointer)
-    return [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
-
-
-def _at(document: Any, steps: list[str]) -> Any:
-    for step in steps:
-        document = document[int(step) if isinstance(document, list) else step]
-    return document
-
-
-def _operate(document: Any, operation: Json) -> Any:
-    name, steps = operation["op"], _steps(operation["path"])
-    if name == "test":
-        if _at(document, steps) != operation["value"]:
-            raise ValueError("test failed")
-        return document
-    if name in ("move", "copy"):
-        source = _steps(operation["from"])
-        value = copy.deepcopy(_at(document, source))
-        document = _remove(document, source) if name == "move" else document
-        return _add(document, steps, value)
-    if name == "remove":
-        return _remove(document, steps)
-    if name == "replace":
-        _at(document, steps)
-        if steps and not isinstance(_at(document, steps[:-1]), list):
-            return _add(document, steps, operation["value"])
-        return _add(_remove(document, steps), steps, operation["value"])
-    if name == "add":
-        return _add(document, steps, operation["value"])
-    raise ValueError(f"unknown operation {name}")
-
-
-def _add(document: Any, steps: list[str], value: Any) -> Any:
-    if not steps:
-        return value
-    parent, last = _at(document, steps[:-1]), steps[-1]
-    if isinstance(parent, list):
-        index = len(parent) if last == "-" else int(last)
-        if not 0 <= index <= len(parent):
-            raise IndexError(last)
-        parent.insert(index, value)
-    else:
-        parent[last] = value
-    return document
-
-
-def _remove(document: Any, steps: list[str]) -> Any:
-    if not steps:
-        return None
-    parent, last = _at(document, steps[:-1]), steps[-1]
-    del parent[int(last) if isinstance(parent, list) else last]
-    return document
+        return jsonpatch.apply_patch(value, operations)
+    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError) as error:
+        raise ApiError(422, "Invalid", "the server rejected our request due to an error in our request", {}) from error
 
 
 def merge_patch(value: Any, patch: Any) -> Any:

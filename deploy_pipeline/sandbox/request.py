@@ -1,4 +1,4 @@
-"""One request, and what may be said in its query: options with the server's checks of them."""
+"""One request and its answer, and what may be said in a query: options with the server's checks of them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
-from deploy_pipeline.sandbox.errors import invalid_option, required, unsupported
-from deploy_pipeline.sandbox.kinds import Resource
+from deploy_pipeline.sandbox.errors import Json, cause, invalid_option, unsupported
 
 VALIDATIONS = ("", "Ignore", "Strict", "Warn")
+POLICIES = ("Foreground", "Background", "Orphan")
 
 
 @dataclass(frozen=True)
 class Options:
     """How a write shall be done."""
 
-    dry_run: bool
     manager: str
-    validation: str
-    force: bool
+    dry_run: bool = False
+    validation: str = "Ignore"
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class DeleteOptions:
+    """How to delete; `uid` and `version` are preconditions."""
+
+    policy: str = ""
+    uid: str = ""
+    version: str = ""
+    dry_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,8 +58,7 @@ class Request:
     @cached_property
     def query(self) -> dict[str, str]:
         """The last value of each query parameter."""
-        found = parse_qs(self.query_string, keep_blank_values=True) if self.query_string else {}
-        return {key: values[-1] for key, values in found.items()}
+        return dict(parse_qsl(self.query_string, keep_blank_values=True))
 
     def flag(self, name: str) -> bool:
         """A boolean parameter."""
@@ -65,31 +74,30 @@ class Request:
         """What the client wants to read."""
         return self.headers.get("accept", "")
 
-    def dry_run(self, kind: str, value: str = "") -> bool:
-        """Whether nothing may be written."""
+    def _dry_run(self, kind: str, value: str = "") -> bool:
         value = value or self.query.get("dryRun", "")
         if value not in ("", "All"):
-            cause = unsupported("dryRun", [value], ["All"])
-            raise invalid_option(kind, cause)
+            raise invalid_option(kind, unsupported("dryRun", [value], ["All"]))
         return value == "All"
 
     def options(self, kind: str, *, applying: bool = False) -> Options:
         """The options of a write; `kind` is the options type that errors name."""
-        manager = self.query.get("fieldManager", "")
+        manager, validation = self.query.get("fieldManager", ""), self.query.get("fieldValidation", "")
         if applying and not manager:
-            raise invalid_option(kind, required("fieldManager", "is required for apply patch"))
-        validation = self.query.get("fieldValidation", "")
+            raise invalid_option(kind, cause("Required", "fieldManager", "is required for apply patch"))
         if validation not in VALIDATIONS:
             raise invalid_option(kind, unsupported("fieldValidation", validation, VALIDATIONS))
         agent = self.headers.get("user-agent", "").partition("/")[0][:128]
-        return Options(self.dry_run(kind), manager or agent, validation or "Warn", self.flag("force"))
+        return Options(manager or agent, self._dry_run(kind), validation or "Warn", self.flag("force"))
 
-
-@dataclass(frozen=True)
-class Target:
-    """What a path under /api or /apis names."""
-
-    resource: Resource
-    namespace: str = ""
-    name: str = ""
-    subresource: str = ""
+    def delete_options(self, body: Json) -> DeleteOptions:
+        """The options of a delete; the body and the query may both say them."""
+        policy = self.query.get("propagationPolicy") or body.get("propagationPolicy") or ""
+        orphan = body.get("orphanDependents", self.query.get("orphanDependents"))
+        if orphan is not None and not policy:
+            policy = "Orphan" if orphan in (True, "true") else "Background"
+        if policy and policy not in POLICIES:
+            raise invalid_option("DeleteOptions", unsupported("propagationPolicy", policy, [*POLICIES, "nil"]))
+        wanted = body.get("preconditions") or {}
+        dry = self._dry_run("DeleteOptions", "".join(body.get("dryRun") or ()))
+        return DeleteOptions(policy, wanted.get("uid", ""), wanted.get("resourceVersion", ""), dry)

@@ -72,6 +72,7 @@ class Node:
     def __init__(self, definitions: Definitions, raw: Json, name: str = "", *, custom: bool = False) -> None:
         self._definitions = definitions
         self.raw = raw
+        self.definition = name
         go = definitions.structs.get(name, {})
         self.order: tuple[str, ...] = tuple(go.get("order", ()))
         self.drops: frozenset[str] = frozenset(go.get("drops", ()))

@@ -16,15 +16,15 @@ from deploy_pipeline.sandbox.controllers import Cluster, Engine
 from deploy_pipeline.sandbox.errors import Json
 from deploy_pipeline.sandbox.garbage import collect
 from deploy_pipeline.sandbox.http import Server
-from deploy_pipeline.sandbox.kinds import Kinds
+from deploy_pipeline.sandbox.kinds import Kinds, Target
 from deploy_pipeline.sandbox.pods import NODE
-from deploy_pipeline.sandbox.request import Options, Target
+from deploy_pipeline.sandbox.request import Options
 from deploy_pipeline.sandbox.schema import Definitions
 from deploy_pipeline.sandbox.store import Store
 from deploy_pipeline.sandbox.workloads import RECONCILERS
 
 NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
-BOOTSTRAP = Options(dry_run=False, manager="kube-apiserver", validation="Ignore", force=False)
+BOOTSTRAP = Options("kube-apiserver")
 
 
 class SandboxCluster:

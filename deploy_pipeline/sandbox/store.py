@@ -12,7 +12,7 @@ import bisect
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,11 +110,14 @@ class Store:
         """The objects that name this uid as an owner."""
         return sorted(self._owned.get(uid, ()), key=lambda key: (key.resource, key.namespace, key.name))
 
-    def contents(self, namespace: str) -> Iterator[Key]:
-        """Every object in a namespace."""
-        for resource in sorted(self._collections):
-            for name in sorted(self._collections[resource].objects.get(namespace, ())):
-                yield Key(resource, namespace, name)
+    def contents(self, namespace: str | None = None) -> list[Key]:
+        """Every object in a namespace, or at all."""
+        return [
+            Key(resource, space, name)
+            for resource, collection in sorted(self._collections.items())
+            for space in ([namespace] if namespace is not None else sorted(collection.objects))
+            for name in sorted(collection.objects.get(space, ()))
+        ]
 
     def events(self, resource: str, after: int) -> list[Event] | None:
         """What happened after a revision; None if that is no longer known."""

@@ -7,11 +7,11 @@ field ownership is settled, so nobody owns what they fill in.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from deploy_pipeline.sandbox.convert import Conversion
-from deploy_pipeline.sandbox.errors import Cause, Json, forbidden_field, invalid_value, required
+from deploy_pipeline.sandbox.errors import Json
 from deploy_pipeline.sandbox.kinds import Resource
 from deploy_pipeline.sandbox.store import Store
 
@@ -20,18 +20,6 @@ TOLERATIONS: list[Json] = [
     {"key": f"node.kubernetes.io/{reason}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
     for reason in ("not-ready", "unreachable")
 ]
-STATEFUL_SET_TEXT = (
-    "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
-    "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
-    "'minReadySeconds' are forbidden"
-)
-POD_TEXT = (
-    "pod updates may not change fields other than `spec.containers[*].image`,"
-    "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
-    "existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "
-    "previously negative)"
-)
-CLAIM_TEXT = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 
 
 def prepare(resource: Resource, value: Json, old: Json | None, store: Store) -> Json:
@@ -201,109 +189,4 @@ PREPARE: Mapping[str, Callable[[Json, Json | None, Store], None]] = {
     "PersistentVolumeClaim": _protected("kubernetes.io/pvc-protection"),
     "Pod": _pod,
     "Service": _service,
-}
-
-
-def frozen(resource: Resource, value: Json, old: Json) -> Iterator[Cause]:
-    """Fields that may not change any more."""
-    if not resource.custom and resource.kind in FROZEN:
-        yield from FROZEN[resource.kind](value, old)
-
-
-def _same(*paths: str, text: str = "field is immutable") -> Callable[[Json, Json], Iterator[Cause]]:
-    def check(value: Json, old: Json) -> Iterator[Cause]:
-        for path in paths:
-            new, before = _find(value, path), _find(old, path)
-            if new != before:
-                yield required(path) if new is None else invalid_value(path, new, text)
-
-    return check
-
-
-def _find(value: Any, path: str) -> Any:
-    for step in path.split("."):
-        value = value.get(step) if isinstance(value, dict) else None
-    return value
-
-
-def _frozen_data(value: Json, old: Json) -> Iterator[Cause]:
-    text = "field is immutable when `immutable` is set"
-    if value["kind"] == "Secret" and value.get("type") != old.get("type"):
-        yield invalid_value("type", value.get("type"), "field is immutable")
-    if old.get("immutable"):
-        if not value.get("immutable"):
-            yield forbidden_field("immutable", text)
-        for key in ("data", "binaryData"):
-            if value.get(key) != old.get(key):
-                yield forbidden_field(key, text)
-
-
-def _frozen_set(value: Json, old: Json) -> Iterator[Cause]:
-    free = {"replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit"}
-    free |= {"persistentVolumeClaimRetentionPolicy", "minReadySeconds"}
-    fixed = [{k: v for k, v in x["spec"].items() if k not in free} for x in (value, old)]
-    if fixed[0] != fixed[1]:
-        yield forbidden_field("spec", STATEFUL_SET_TEXT)
-
-
-def _frozen_job(value: Json, old: Json) -> Iterator[Cause]:
-    yield from _same("spec.completions", "spec.selector")(value, old)
-    suspended = old["spec"].get("suspend")
-    template = "spec.template.spec" if suspended else "spec.template"
-    yield from _same(template, "spec.completionMode")(value, old)
-
-
-def _frozen_service(value: Json, old: Json) -> Iterator[Cause]:
-    before, new = old["spec"].get("clusterIP"), value["spec"].get("clusterIP")
-    if before and new != before and value["spec"]["type"] != "ExternalName":
-        text = "may not change once set"
-        yield invalid_value("spec.clusterIPs[0]", value["spec"].get("clusterIPs"), text)
-
-
-def _frozen_claim(value: Json, old: Json) -> Iterator[Cause]:
-    free = {"resources", "volumeAttributesClassName", "volumeName"}
-    fixed = [{k: v for k, v in x["spec"].items() if k not in free} for x in (value, old)]
-    if fixed[0] != fixed[1]:
-        yield forbidden_field("spec", CLAIM_TEXT)
-
-
-def _frozen_pod(value: Json, old: Json) -> Iterator[Cause]:
-    specs = []
-    for spec in (value["spec"], old["spec"]):
-        fixed = {k: v for k, v in spec.items() if k not in ("activeDeadlineSeconds", "tolerations")}
-        for kind in ("containers", "initContainers"):
-            fixed[kind] = [{k: v for k, v in c.items() if k != "image"} for c in spec.get(kind) or ()]
-        specs.append(fixed)
-    if specs[0] != specs[1]:
-        yield forbidden_field("spec", POD_TEXT)
-
-
-def _frozen_class(value: Json, old: Json) -> Iterator[Cause]:
-    for key in ("provisioner", "parameters", "reclaimPolicy", "volumeBindingMode"):
-        if value.get(key) != old.get(key):
-            yield forbidden_field(key, f"updates to {key} are forbidden.")
-
-
-def _frozen_priority(value: Json, old: Json) -> Iterator[Cause]:
-    for key in ("value", "preemptionPolicy"):
-        if value.get(key) != old.get(key):
-            yield forbidden_field(key, "may not be changed in an update.")
-
-
-FROZEN: Mapping[str, Callable[[Json, Json], Iterator[Cause]]] = {
-    "ClusterRoleBinding": _same("roleRef", text="cannot change roleRef"),
-    "ConfigMap": _frozen_data,
-    "CustomResourceDefinition": _same("spec.group", "spec.names.plural", "spec.scope"),
-    "DaemonSet": _same("spec.selector"),
-    "Deployment": _same("spec.selector"),
-    "Job": _frozen_job,
-    "PersistentVolumeClaim": _frozen_claim,
-    "Pod": _frozen_pod,
-    "PriorityClass": _frozen_priority,
-    "ReplicaSet": _same("spec.selector"),
-    "RoleBinding": _same("roleRef", text="cannot change roleRef"),
-    "Secret": _frozen_data,
-    "Service": _frozen_service,
-    "StatefulSet": _frozen_set,
-    "StorageClass": _frozen_class,
 }

@@ -1,305 +1,305 @@
-"""What makes an object invalid: the rules authors run into most, in the server's words.
+"""What makes an object invalid, and what may not change: the rules authors run into most, in the server's words.
 
-Upstream this is `pkg/apis/*/validation`. A rule here is a generator of causes; `RULES` says which
-hold for a kind and `FROZEN` what may not change later. What is not listed is accepted.
+One walk along the schema checks each field of a built-in kind by `data/validation.yaml`; what several fields say
+together stands here, by Go type. What is not listed is accepted. Custom objects are held to their own schema
+(`custom_validation`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-from deploy_pipeline.sandbox import custom_validation
-from deploy_pipeline.sandbox.errors import (
-    Cause,
-    Json,
-    duplicate,
-    forbidden_field,
-    invalid_value,
-    required,
-)
+from deploy_pipeline.sandbox import custom_validation, quantity
+from deploy_pipeline.sandbox.errors import Cause, Json, cause, unsupported
 from deploy_pipeline.sandbox.kinds import Resource
-from deploy_pipeline.sandbox.pod_validation import (
-    LABEL,
-    LABEL_TEXT,
-    SUBDOMAIN,
-    SUBDOMAIN_TEXT,
-    Causes,
-    labels_causes,
-    not_negative,
-    one_of,
-    pod_causes,
-    pod_spec_causes,
-    port_causes,
-    qualified_name_problem,
-    template_causes,
-)
+from deploy_pipeline.sandbox.schema import Node, data
+from deploy_pipeline.sandbox.selectors import at_path, matches_selector
 
-CONFIG_KEY_TEXT = (
-    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
-    "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
-)
-NO_LABEL = ("namespaces", "services")  # their names are DNS labels
-PATH_NAMES = ("roles", "clusterroles", "rolebindings", "clusterrolebindings")
+Causes = Iterator[Cause]
+TABLE: Json = data("validation")
+FORMAT_OF_NAME = {key: name for name, keys in TABLE["names"].items() for key in keys}
 MEBIBYTE = 1024 * 1024
-
-
-def name_problem(resource: Resource, name: str) -> str:
-    """Why a name is not allowed, empty if it is."""
-    if resource.plural in PATH_NAMES and resource.group.startswith("rbac"):
-        bad = next((part for part in ("/", "%") if part in name), "")
-        return f"may not contain '{bad}'" if bad else ""
-    label = resource.plural in NO_LABEL and not resource.group
-    limit = 63 if label else 253
-    if len(name) > limit:
-        return f"must be no more than {limit} bytes"
-    if not re.fullmatch(LABEL if label else SUBDOMAIN, name):
-        return LABEL_TEXT if label else SUBDOMAIN_TEXT
-    return ""
-
-
-def metadata_causes(resource: Resource, metadata: Json) -> Causes:
-    """Name, labels, annotations and finalizers of any object."""
-    if problem := name_problem(resource, metadata["name"]):
-        yield invalid_value("metadata.name", metadata["name"], problem)
-    yield from labels_causes(metadata.get("labels", {}), "metadata.labels")
-    for key in metadata.get("annotations", {}):
-        if problem := qualified_name_problem(key.lower()):
-            yield invalid_value("metadata.annotations", key, problem)
-    for owner in metadata.get("ownerReferences", ()):
-        for key in ("apiVersion", "kind", "name", "uid"):
-            if not owner.get(key):
-                text = "version must not be empty" if key == "apiVersion" else "must not be empty"
-                yield invalid_value(f"metadata.ownerReferences.{key}", "", text)
-    for finalizer in metadata.get("finalizers", ()):
-        if problem := qualified_name_problem(finalizer):
-            yield invalid_value("metadata.finalizers", finalizer, problem)
-
-
-def metadata_update_causes(new: Json, old: Json) -> Causes:
-    """Metadata that may not change."""
-    for key in ("name", "namespace", "uid", "creationTimestamp"):
-        if new.get(key) != old.get(key):
-            yield invalid_value(f"metadata.{key}", new.get(key), "field is immutable")
-    more = [name for name in new.get("finalizers", ()) if name not in old.get("finalizers", ())]
-    if old.get("deletionTimestamp") and more:
-        listed = ", ".join(f'"{name}"' for name in more)
-        yield forbidden_field(
-            "metadata.finalizers",
-            f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}",
-        )
-
-
-def job_spec_causes(spec: Json, path: str) -> Causes:
-    """A job, on its own or in a CronJob."""
-    for key in ("parallelism", "completions", "backoffLimit", "activeDeadlineSeconds"):
-        yield from not_negative(spec, key, path)
-    pod, where = spec["template"]["spec"], f"{path}.template.spec"
-    yield from pod_spec_causes(pod, where)
-    if pod.get("restartPolicy") == "Always":
-        yield required(f"{where}.restartPolicy", 'valid values: "OnFailure", "Never"')
-
-
-def job_causes(value: Json) -> Causes:
-    """Job."""
-    yield from job_spec_causes(value["spec"], "spec")
-
-
-def cron_job_causes(value: Json) -> Causes:
-    """CronJob."""
-    schedule = value["spec"].get("schedule", "")
-    if not schedule:
-        yield required("spec.schedule")
-    elif not schedule.startswith("@") and len(schedule.split()) != 5:
-        text = f"expected exactly 5 fields, found {len(schedule.split())}: [{schedule}]"
-        yield invalid_value("spec.schedule", schedule, text)
-    allowed = ("Allow", "Forbid", "Replace")
-    yield from one_of(value["spec"], "concurrencyPolicy", "spec", allowed)
-    yield from job_spec_causes(value["spec"]["jobTemplate"]["spec"], "spec.jobTemplate.spec")
-
-
-def service_causes(value: Json) -> Causes:
-    """Service."""
-    spec = value["spec"]
-    ports = spec.get("ports", ())
-    kind = spec["type"]
-    if not ports and spec.get("clusterIP") != "None" and kind != "ExternalName":
-        yield required("spec.ports")
-    if kind == "ExternalName" and not spec.get("externalName"):
-        yield required("spec.externalName")
-    seen: set[str] = set()
-    for index, port in enumerate(ports):
-        path, name = f"spec.ports[{index}]", port.get("name")
-        if not name and len(ports) > 1:
-            yield required(f"{path}.name")
-        elif name and not re.fullmatch(LABEL, name):
-            yield invalid_value(f"{path}.name", name, LABEL_TEXT)
-        elif name in seen:
-            yield duplicate(f"{path}.name", name)
-        seen.add(name or "")
-        yield from port_causes(port.get("port", 0), f"{path}.port")
-        yield from one_of(port, "protocol", path, ("SCTP", "TCP", "UDP"))
-        yield from port_causes(port.get("targetPort"), f"{path}.targetPort")
-    yield from one_of(spec, "sessionAffinity", "spec", ("ClientIP", "None"))
-    yield from one_of(spec, "type", "spec", ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort"))
-
-
-def backend_causes(backend: Json, path: str) -> Causes:
-    """Where an Ingress leads to."""
-    service = backend.get("service")
-    if service is None and "resource" not in backend:
-        yield required(path, "resource or service backend is required")
-    if service is not None:
-        if not service.get("name"):
-            yield required(f"{path}.service.name")
-        if not service.get("port"):
-            yield required(f"{path}.service.port", "port name or number is required")
-
-
-def ingress_causes(value: Json) -> Causes:
-    """Ingress."""
-    spec = value["spec"]
-    if "defaultBackend" in spec:
-        yield from backend_causes(spec["defaultBackend"], "spec.defaultBackend")
-    if not spec.get("rules") and "defaultBackend" not in spec:
-        yield invalid_value("spec", spec, "either `defaultBackend` or `rules` must be specified")
-    for i, rule in enumerate(spec.get("rules", ())):
-        host, where = rule.get("host", ""), f"spec.rules[{i}]"
-        if host and not re.fullmatch(rf"(\*\.)?{SUBDOMAIN}", host):
-            yield invalid_value(f"{where}.host", host, SUBDOMAIN_TEXT)
-        for j, entry in enumerate(rule.get("http", {}).get("paths", ())):
-            path = f"{where}.http.paths[{j}]"
-            if entry.get("pathType") is None:
-                yield required(f"{path}.pathType", "pathType must be specified")
-            yield from one_of(entry, "pathType", path, ("Exact", "ImplementationSpecific", "Prefix"))
-            if entry.get("pathType") in ("Exact", "Prefix") and entry.get("path", "")[:1] != "/":
-                yield invalid_value(f"{path}.path", entry.get("path", ""), "must be an absolute path")
-            yield from backend_causes(entry["backend"], f"{path}.backend")
-
-
-def keys_causes(value: Json) -> Causes:
-    """ConfigMap and Secret: keys and size."""
-    size = 0
-    for part in ("data", "binaryData"):
-        for key, text in value.get(part, {}).items():
-            if not re.fullmatch(r"[-._a-zA-Z0-9]+", key):
-                yield invalid_value(f"{part}[{key}]", key, CONFIG_KEY_TEXT)
-            size += len(text)
-    if size > MEBIBYTE:
-        where = "" if value["kind"] == "ConfigMap" else "data"
-        text = f"Too long: may not be more than {MEBIBYTE} bytes"
-        yield Cause("FieldValueTooLong", text, where)
-
-
-def claim_causes(value: Json) -> Causes:
-    """PersistentVolumeClaim."""
-    spec = value["spec"]
-    if not spec.get("accessModes"):
-        yield required("spec.accessModes", "at least 1 access mode is required")
-    if "storage" not in spec["resources"].get("requests", {}):
-        yield required("spec.resources[storage]")
-
-
-def autoscaler_causes(value: Json) -> Causes:
-    """HorizontalPodAutoscaler."""
-    spec = value["spec"]
-    if spec.get("maxReplicas", 0) < 1:
-        text = "must be greater than or equal to 1"
-        yield invalid_value("spec.maxReplicas", spec.get("maxReplicas", 0), text)
-    elif spec["maxReplicas"] < spec["minReplicas"]:
-        text = "must be greater than or equal to `minReplicas`"
-        yield invalid_value("spec.maxReplicas", spec["maxReplicas"], text)
-    for key in ("kind", "name"):
-        if not spec["scaleTargetRef"].get(key):
-            yield required(f"spec.scaleTargetRef.{key}")
-
-
-def budget_causes(value: Json) -> Causes:
-    """PodDisruptionBudget."""
-    if "minAvailable" in value["spec"] and "maxUnavailable" in value["spec"]:
-        text = "minAvailable and maxUnavailable cannot be both set"
-        yield invalid_value("spec", value["spec"], text)
-
-
-def binding_causes(value: Json) -> Causes:
-    """RoleBinding and ClusterRoleBinding."""
-    yield from one_of(value["roleRef"], "kind", "roleRef", ("Role", "ClusterRole"))
-    if not value["roleRef"].get("name"):
-        yield required("roleRef.name")
-    for index, subject in enumerate(value.get("subjects", ())):
-        path = f"subjects[{index}]"
-        if not subject.get("name"):
-            yield required(f"{path}.name")
-        yield from one_of(subject, "kind", path, ("ServiceAccount", "User", "Group"))
-        if subject.get("kind") == "ServiceAccount" and not subject.get("namespace"):
-            yield required(f"{path}.namespace")
-
-
-def rules_causes(value: Json) -> Causes:
-    """Role and ClusterRole."""
-    for index, rule in enumerate(value.get("rules") or ()):
-        if not rule.get("verbs"):
-            yield required(f"rules[{index}].verbs", "verbs must contain at least one value")
-        if not rule.get("nonResourceURLs") and not rule.get("resources"):
-            text = "resource rules must supply at least one resource"
-            yield required(f"rules[{index}].resources", text)
-
-
-def definition_causes(value: Json) -> Causes:
-    """CustomResourceDefinition."""
-    spec = value["spec"]
-    names, group = spec["names"], spec.get("group", "")
-    wanted = f"{names.get('plural', '')}.{group}"
-    if value["metadata"]["name"] != wanted:
-        text = 'must be spec.names.plural+"."+spec.group'
-        yield invalid_value("metadata.name", value["metadata"]["name"], text)
-    if not group:
-        yield required("spec.group")
-    yield from one_of(spec, "scope", "spec", ("Cluster", "Namespaced"))
-    for key in ("plural", "kind"):
-        if not names.get(key):
-            yield required(f"spec.names.{key}")
-    versions = spec.get("versions") or ()
-    if sum(bool(version.get("storage")) for version in versions) != 1:
-        text = "must have exactly one version marked as storage version"
-        yield invalid_value("spec.versions", [v.get("name") for v in versions], text)
-    for index, version in enumerate(versions):
-        if not version.get("schema", {}).get("openAPIV3Schema"):
-            path = f"spec.versions[{index}].schema.openAPIV3Schema"
-            yield required(path, "schemas are required")
-
-
-RULES: Mapping[str, Callable[[Json], Causes]] = {
-    "ClusterRole": rules_causes,
-    "ClusterRoleBinding": binding_causes,
-    "ConfigMap": keys_causes,
-    "CronJob": cron_job_causes,
-    "CustomResourceDefinition": definition_causes,
-    "DaemonSet": template_causes,
-    "Deployment": template_causes,
-    "HorizontalPodAutoscaler": autoscaler_causes,
-    "Ingress": ingress_causes,
-    "Job": job_causes,
-    "PersistentVolumeClaim": claim_causes,
-    "Pod": pod_causes,
-    "PodDisruptionBudget": budget_causes,
-    "ReplicaSet": template_causes,
-    "Role": rules_causes,
-    "RoleBinding": binding_causes,
-    "Secret": keys_causes,
-    "Service": service_causes,
-    "StatefulSet": template_causes,
-}
 
 
 def validate(resource: Resource, value: Json, old: Json | None) -> list[Cause]:
     """Everything that is wrong with an object, and with changing `old` into it."""
-    causes = list(metadata_causes(resource, value["metadata"]))
+    causes = list(_metadata(resource, value["metadata"]))
     if old is not None:
         # The server checks metadata in two places, and reports it twice.
-        causes += list(metadata_update_causes(value["metadata"], old["metadata"])) * 2
+        causes += list(_changed_metadata(value["metadata"], old["metadata"])) * 2
     if resource.custom:
         return causes + custom_validation.validate(value, resource.node.raw, "")
-    if resource.kind in RULES:
-        causes += RULES[resource.kind](value)
-    return causes
+    if old is None or any(value.get(key) != old.get(key) for key in value if key not in ("metadata", "status")):
+        causes += _struct(value, resource.node, "")
+    return causes + (list(_frozen(resource, value, old)) if old is not None else [])
+
+
+def format_problem(name: str, text: str) -> str:
+    """Why a text does not have a format of the table; empty if it has."""
+    form = TABLE["formats"][name]
+    if len(text) > form["longest"]:
+        return f"{'name part ' * (name == 'name part')}must be no more than {form['longest']} bytes"
+    return "" if re.fullmatch(form["pattern"], text) else str(form["text"].replace("{pattern}", form["pattern"]))
+
+
+def _qualified(key: str) -> str:
+    """Why a label or annotation key is not allowed."""
+    prefix, slash, name = key.rpartition("/")
+    if slash and format_problem("subdomain", prefix):
+        return "prefix part " + format_problem("subdomain", prefix)
+    return format_problem("name part", name)
+
+
+def _metadata(resource: Resource, metadata: Json) -> Causes:
+    """Name, labels, annotations, owners and finalizers of any object."""
+    if problem := format_problem(FORMAT_OF_NAME.get(resource.key, "subdomain"), metadata["name"]):
+        yield cause("Invalid", "metadata.name", problem, metadata["name"])
+    yield from _labels(metadata.get("labels", {}), "metadata.labels")
+    for field, key in [
+        *(("annotations", key) for key in metadata.get("annotations", {})),
+        *(("finalizers", name) for name in metadata.get("finalizers", ())),
+    ]:
+        if problem := _qualified(key.lower() if field == "annotations" else key):
+            yield cause("Invalid", f"metadata.{field}", problem, key)
+    for owner in metadata.get("ownerReferences", ()):
+        for key in ("apiVersion", "kind", "name", "uid"):
+            if not owner.get(key):
+                text = "version must not be empty" if key == "apiVersion" else "must not be empty"
+                yield cause("Invalid", f"metadata.ownerReferences.{key}", text, "")
+
+
+def _labels(labels: Json, path: str) -> Causes:
+    for key, value in labels.items():
+        if problem := _qualified(key):
+            yield cause("Invalid", path, problem, key)
+        if problem := format_problem("label value", value):
+            yield cause("Invalid", path, problem, value)
+
+
+def _changed_metadata(new: Json, old: Json) -> Causes:
+    for key in ("name", "namespace", "uid", "creationTimestamp"):
+        if new.get(key) != old.get(key):
+            yield cause("Invalid", f"metadata.{key}", "field is immutable", new.get(key))
+    more = [name for name in new.get("finalizers", ()) if name not in old.get("finalizers", ())]
+    if old.get("deletionTimestamp") and more:
+        listed = ", ".join(f'"{name}"' for name in more)
+        text = "no new finalizers can be added if the object is being deleted, found new finalizers []string"
+        yield cause("Forbidden", "metadata.finalizers", f"{text}{{{listed}}}")
+
+
+# Field by field
+
+
+def _struct(value: Json, node: Node, path: str) -> Causes:
+    """The fields in the order of the Go struct, then what they say together."""
+    rules = TABLE["fields"].get(node.name, {})
+    for key in node.order:
+        rule, item, where = rules.get(key), value.get(key), f"{path}.{key}" if path else key
+        if not path and key in ("metadata", "status"):
+            continue
+        if item in (None, "", []) or (rule == "required" and not item):
+            if key in node.required or rule == "required":
+                yield cause("Required", where, rule.get("text", "") if isinstance(rule, dict) else "")
+            continue
+        if rule:
+            yield from _field(item, rule, where)
+        yield from _value(item, node.fields[key], where)
+    if node.name in TOGETHER:
+        yield from TOGETHER[node.name](value, path)
+
+
+def _value(value: Any, node: Node, path: str) -> Causes:
+    if node.shape == "struct" and isinstance(value, dict):
+        yield from _struct(value, node, path)
+    elif node.shape == "list" and node.element.shape == "struct":
+        for index, item in enumerate(value):
+            yield from _struct(item, node.element, f"{path}[{index}]")
+
+
+def _field(value: Any, rule: Any, path: str) -> Causes:
+    if isinstance(rule, dict):
+        if value not in rule.get("one of", [value]):
+            yield unsupported(path, value, rule["one of"])
+    elif isinstance(rule, list):
+        low, high = rule
+        if isinstance(value, int) and high is not None and not low <= value <= high:
+            yield cause("Invalid", path, f"must be between {low} and {high}, inclusive", value)
+        elif isinstance(value, int) and value < low:
+            yield cause("Invalid", path, f"must be greater than or equal to {low}", value)
+    elif rule != "required" and (problem := format_problem(rule, value)):
+        yield cause("Invalid", path, problem, value)
+
+
+# Field and field
+
+
+def _unique(items: list[Json], path: str) -> Causes:
+    seen: set[str] = set()
+    for index, item in enumerate(items):
+        name = item.get("name", "")
+        if name and name in seen:
+            yield cause("Duplicate", f"{path}[{index}].name", value=name)
+        seen.add(name)
+
+
+def _pod_spec(spec: Json, path: str) -> Causes:
+    volumes = spec.get("volumes", [])
+    for index, volume in enumerate(volumes):
+        if len(volume) < 2:
+            yield cause("Required", f"{path}.volumes[{index}]", "must specify a volume type")
+    yield from _unique(volumes, f"{path}.volumes")
+    known = {volume.get("name") for volume in volumes}
+    for kind in ("initContainers", "containers"):
+        containers = spec.get(kind) or []
+        yield from _unique(containers, f"{path}.{kind}")
+        for index, container in enumerate(containers):
+            for at, mount in enumerate(container.get("volumeMounts", ())):
+                if mount.get("name") and mount["name"] not in known:
+                    yield cause("NotFound", f"{path}.{kind}[{index}].volumeMounts[{at}].name", value=mount["name"])
+
+
+def _resources(value: Json, path: str) -> Causes:
+    """Requests above their limits, and negative amounts."""
+    limits, requests = value.get("limits", {}), value.get("requests", {})
+    for kind, amounts in (("limits", limits), ("requests", requests)):
+        for name, amount in amounts.items():
+            if quantity.parse(amount) < 0:
+                yield cause("Invalid", f"{path}.{kind}[{name}]", "must be greater than or equal to 0", amount)
+    for name, amount in requests.items():
+        if name in limits and quantity.parse(amount) > quantity.parse(limits[name]):
+            text = f"must be less than or equal to {name} limit of {limits[name]}"
+            yield cause("Invalid", f"{path}.requests", text, amount)
+
+
+def _workload(spec: Json, path: str) -> Causes:
+    """The selector and the template of a workload that keeps pods running."""
+    labels, pod = spec["template"]["metadata"].get("labels", {}), spec["template"]["spec"]
+    if spec.get("selector") == {}:
+        yield cause("Invalid", f"{path}.selector", "empty selector is invalid for workloads", {})
+    if not matches_selector(spec.get("selector"), labels):
+        text = "`selector` does not match template `labels`"
+        yield cause("Invalid", f"{path}.template.metadata.labels", text, labels)
+    yield from _labels(labels, f"{path}.template.labels")
+    if pod.get("restartPolicy") in ("Never", "OnFailure"):
+        yield unsupported(f"{path}.template.spec.restartPolicy", pod["restartPolicy"], ["Always"])
+    strategy, deadline = spec.get("strategy", {}), spec.get("progressDeadlineSeconds")
+    if strategy.get("type") == "Recreate" and "rollingUpdate" in strategy:
+        text = "may not be specified when strategy `type` is 'Recreate'"
+        yield cause("Forbidden", f"{path}.strategy.rollingUpdate", text)
+    if deadline is not None and deadline <= spec.get("minReadySeconds", 0):
+        yield cause("Invalid", f"{path}.progressDeadlineSeconds", "must be greater than minReadySeconds", deadline)
+
+
+def _job(spec: Json, path: str) -> Causes:
+    if spec["template"]["spec"].get("restartPolicy") == "Always":
+        yield cause("Required", f"{path}.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
+
+
+def _service(spec: Json, path: str) -> Causes:
+    ports, kind = spec.get("ports", []), spec["type"]
+    if not ports and spec.get("clusterIP") != "None" and kind != "ExternalName":
+        yield cause("Required", f"{path}.ports")
+    if kind == "ExternalName" and not spec.get("externalName"):
+        yield cause("Required", f"{path}.externalName")
+    for index, port in enumerate(ports if len(ports) > 1 else ()):
+        if not port.get("name"):
+            yield cause("Required", f"{path}.ports[{index}].name")
+    yield from _unique(ports, f"{path}.ports")
+
+
+def _ingress(spec: Json, path: str) -> Causes:
+    if not spec.get("rules") and "defaultBackend" not in spec:
+        yield cause("Invalid", path, "either `defaultBackend` or `rules` must be specified", spec)
+
+
+def _ingress_path(value: Json, path: str) -> Causes:
+    if value.get("pathType") in ("Exact", "Prefix") and value.get("path", "")[:1] != "/":
+        yield cause("Invalid", f"{path}.path", "must be an absolute path", value.get("path", ""))
+
+
+def _config(value: Json, path: str) -> Causes:
+    """ConfigMap and Secret: keys and size."""
+    entries = [(part, key, text) for part in ("data", "binaryData") for key, text in value.get(part, {}).items()]
+    for part, key, _ in entries:
+        if problem := format_problem("config key", key):
+            yield cause("Invalid", f"{part}[{key}]", problem, key)
+    if sum(len(text) for _, _, text in entries) > MEBIBYTE:
+        field = "" if value["kind"] == "ConfigMap" else "data"
+        yield cause("TooLong", field, f"may not be more than {MEBIBYTE} bytes")
+
+
+def _definition(value: Json, path: str) -> Causes:
+    spec, path = value["spec"], "spec"
+    if value["metadata"]["name"] != f"{spec['names'].get('plural')}.{spec.get('group')}":
+        yield cause("Invalid", "metadata.name", 'must be spec.names.plural+"."+spec.group', value["metadata"]["name"])
+    versions = spec.get("versions") or ()
+    if sum(bool(version.get("storage")) for version in versions) != 1:
+        text = "must have exactly one version marked as storage version"
+        yield cause("Invalid", f"{path}.versions", text, [version.get("name") for version in versions])
+    for index, version in enumerate(versions):
+        if not version.get("schema", {}).get("openAPIV3Schema"):
+            yield cause("Required", f"{path}.versions[{index}].schema.openAPIV3Schema", "schemas are required")
+
+
+def _claim(spec: Json, path: str) -> Causes:
+    if "storage" not in spec["resources"].get("requests", {}):
+        yield cause("Required", f"{path}.resources[storage]")
+
+
+def _subject(value: Json, path: str) -> Causes:
+    if value.get("kind") == "ServiceAccount" and not value.get("namespace"):
+        yield cause("Required", f"{path}.namespace")
+
+
+TOGETHER: Mapping[str, Callable[[Json, str], Causes]] = {
+    "ConfigMap": _config,
+    "CustomResourceDefinition": _definition,
+    "DaemonSetSpec": _workload,
+    "DeploymentSpec": _workload,
+    "HTTPIngressPath": _ingress_path,
+    "IngressSpec": _ingress,
+    "JobSpec": _job,
+    "PersistentVolumeClaimSpec": _claim,
+    "PodSpec": _pod_spec,
+    "ReplicaSetSpec": _workload,
+    "ResourceRequirements": _resources,
+    "Secret": _config,
+    "ServiceSpec": _service,
+    "StatefulSetSpec": _workload,
+    "Subject": _subject,
+}
+
+
+# What may not change
+
+
+def _frozen(resource: Resource, value: Json, old: Json) -> Causes:
+    for rule in TABLE["frozen"].get(resource.kind, ()):
+        if ("when" in rule and not at_path(old, rule["when"])) or ("unless" in rule and at_path(old, rule["unless"])):
+            continue
+        for path in rule.get("fields") or [rule["within"]]:
+            new, before = at_path(value, path), at_path(old, path)
+            hidden = rule.get("except", ())
+            if _without(new, hidden) == _without(before, hidden):
+                continue
+            if "forbidden" in rule:
+                yield cause("Forbidden", path, rule["forbidden"].format(field=path))
+            elif new is None:
+                yield cause("Required", path)
+            else:
+                yield cause("Invalid", path, rule.get("text", "field is immutable"), new)
+    before, new = at_path(old, "spec.clusterIP"), at_path(value, "spec.clusterIP")
+    if resource.key == "services" and before and new != before and value["spec"]["type"] != "ExternalName":
+        yield cause("Invalid", "spec.clusterIPs[0]", "may not change once set", value["spec"].get("clusterIPs"))
+
+
+def _without(value: Any, hidden: list[str]) -> Any:
+    """The value without some fields, also of the items of a list."""
+    if isinstance(value, list):
+        return [_without(item, hidden) for item in value]
+    if not isinstance(value, dict) or not hidden:
+        return value
+    below = {key: [path[len(key) + 1 :] for path in hidden if path.startswith(f"{key}.")] for key in value}
+    return {key: _without(item, below[key]) for key, item in value.items() if key not in hidden}

@@ -9,13 +9,13 @@ it changes away from everybody else; an apply that would do so is a conflict unl
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Literal
 
 from deploy_pipeline.sandbox import fieldset
 from deploy_pipeline.sandbox.errors import ApiError, Json
-from deploy_pipeline.sandbox.fieldset import Set
+from deploy_pipeline.sandbox.fieldset import MEMBER, Set
 from deploy_pipeline.sandbox.merge import Comparison, compare, merge, remove
 from deploy_pipeline.sandbox.schema import Node
 
@@ -53,13 +53,19 @@ Managers = dict[ManagerId, Owned]
 
 @dataclass(frozen=True)
 class Write:
-    """Who writes, when, to which kind; `mine` keeps what the endpoint may own (its reset fields)."""
+    """Who writes, when, to which kind; `part` of the object is what the endpoint may own (upstream: reset fields)."""
 
     manager: ManagerId
     version: str
     time: str
     node: Node
-    mine: Callable[[Set], Set]
+    part: Literal["all", "status", "all but status"]
+
+    def mine(self, fields: Set) -> Set:
+        """The fields that may be owned."""
+        if self.part == "all":
+            return fields
+        return {key: value for key, value in fields.items() if (key == "f:status") == (self.part == "status")}
 
 
 class ConflictError(Exception):
@@ -70,34 +76,30 @@ class ConflictError(Exception):
         self.fields = fields
 
 
-def _stripped() -> Set:
-    fields: Set = {}
-    for name in ("apiVersion", "kind", "metadata"):
-        fieldset.insert(fields, (f"f:{name}",))
-    for name in (
-        "name namespace creationTimestamp selfLink uid clusterName generation managedFields resourceVersion"
-    ).split():
-        fieldset.insert(fields, ("f:metadata", f"f:{name}"))
-    return fields
+_SYSTEM = "name namespace creationTimestamp selfLink uid clusterName generation managedFields resourceVersion"
+STRIPPED: Set = {  # system fields that nobody owns
+    "f:apiVersion": MEMBER,
+    "f:kind": MEMBER,
+    "f:metadata": {**MEMBER, **{f"f:{name}": MEMBER for name in _SYSTEM.split()}},
+}
 
 
-STRIPPED = _stripped()  # system fields that nobody owns
-
-
-def decode(entries: Any) -> Managers:
-    """From `metadata.managedFields`; what cannot be read is nobody's."""
+def decode(value: Json) -> Managers:
+    """From `metadata.managedFields` of an object."""
     managers: Managers = {}
-    for entry in entries if isinstance(entries, list) else ():
+    for entry in value.get("metadata", {}).get("managedFields") or ():
         operation, version = entry.get("operation", ""), entry.get("apiVersion", "")
-        manager = ManagerId(
-            entry.get("manager", ""),
-            operation,
-            entry.get("subresource", ""),
-            version if operation == "Update" else "",
-        )
-        fields = fieldset.decode(entry.get("fieldsV1") or {})
-        managers[manager] = Owned(fields, version, entry.get("time", ""))
+        same = version if operation == "Update" else ""
+        manager = ManagerId(entry.get("manager", ""), operation, entry.get("subresource", ""), same)
+        managers[manager] = Owned(fieldset.decode(entry.get("fieldsV1") or {}), version, entry.get("time", ""))
     return managers
+
+
+def sent(live: Json, new: Json) -> Managers:
+    """The owners before an update: a client may rewrite them, and `[{}]` forgets them all."""
+    if new["metadata"].get("managedFields") == [{}]:
+        return {}
+    return decode(new) or decode(live)
 
 
 def encode(managers: Managers) -> list[Json]:
@@ -157,6 +159,24 @@ def update(live: Json, new: Json, managers: Managers, write: Write) -> Managers:
     return result
 
 
+def server_side_apply(live: Json, config: Json, write: Write, *, force: bool) -> tuple[Json, Managers]:
+    """The merged object without its owners, and the new owners; 409 where other managers are in the way."""
+    managers, before = decode(live), without_managed_fields(live)
+    if not managers and live["metadata"].get("uid"):  # written before anybody kept track
+        unknown = ManagerId("before-first-apply", "Update", "", write.version)
+        managers = update({}, before, {}, replace(write, manager=unknown))
+    try:
+        merged, managers = apply(before, config, managers, write, force=force)
+    except ConflictError as error:
+        left = _upgrade(error.fields, before, write.node) if write.manager.name == KUBECTL else error.fields
+        if left:
+            raise _conflict(left) from None
+        merged, managers = apply(before, config, managers, write, force=True)
+    if write.manager.name == KUBECTL and _last_applied(before):
+        merged = _with_last_applied(merged, config)
+    return {**merged, "metadata": dict(merged["metadata"])}, managers
+
+
 def apply(live: Json, config: Json, managers: Managers, write: Write, *, force: bool) -> tuple[Json, Managers]:
     """Server-side apply: the merged object and the new owners, or ConflictError."""
     merged = merge(live, config, write.node)
@@ -187,11 +207,11 @@ def _prune(merged: Json, last: Set, owners: Iterable[Owned], node: Node) -> Json
     return pruned
 
 
-def conflict_status(error: ConflictError) -> ApiError:
+def _conflict(fields: Managers) -> ApiError:
     """409 that names each manager and field."""
     by_manager = {
         str(manager): list(fieldset.paths(owned.fields))
-        for manager, owned in sorted(error.fields.items(), key=lambda item: str(item[0]))
+        for manager, owned in sorted(fields.items(), key=lambda item: str(item[0]))
     }
     causes = [
         {"reason": "FieldManagerConflict", "message": f"conflict with {manager}", "field": path}
@@ -208,7 +228,7 @@ def conflict_status(error: ConflictError) -> ApiError:
     return ApiError(409, "Conflict", f"Apply failed with {text}", {"causes": causes})
 
 
-def last_applied(value: Json) -> Json | None:
+def _last_applied(value: Json) -> Json | None:
     """What client-side apply last applied, if the object carries it."""
     text = (value.get("metadata", {}).get("annotations") or {}).get(LAST_APPLIED)
     try:
@@ -218,7 +238,7 @@ def last_applied(value: Json) -> Json | None:
     return found if isinstance(found, dict) else None
 
 
-def with_last_applied(value: Json, config: Json) -> Json:
+def _with_last_applied(value: Json, config: Json) -> Json:
     """Keep the annotation of client-side apply in step with what kubectl applies server-side."""
     metadata = without_managed_fields(config)["metadata"]
     annotations = {k: v for k, v in metadata.get("annotations", {}).items() if k != LAST_APPLIED}
@@ -229,17 +249,18 @@ def with_last_applied(value: Json, config: Json) -> Json:
     return {**value, "metadata": {**value["metadata"], "annotations": merged}}
 
 
-def upgrade_conflicts(error: ConflictError, live: Json, node: Node) -> Managers:
+def _upgrade(conflicts: Managers, live: Json, node: Node) -> Managers:
     """The conflicts left when kubectl takes over what client-side apply applied and still holds."""
-    config = last_applied(live)
+    config = _last_applied(live)
     if config is None:
-        return error.fields
-    changes = compare(config, live, node)
+        return conflicts
     allowed = fieldset.of_value(config, node)
-    for part in changes:
+    for part in compare(config, live, node):
         allowed = fieldset.difference(allowed, part)
-    left = {}
-    for manager, owned in error.fields.items():
-        if rest := fieldset.difference(owned.fields, allowed):
-            left[manager] = replace(owned, fields=rest)
-    return left
+    rest = {manager: fieldset.difference(owned.fields, allowed) for manager, owned in conflicts.items()}
+    return {manager: replace(conflicts[manager], fields=fields) for manager, fields in rest.items() if fields}
+
+
+def timeless(value: Json) -> dict[ManagerId, tuple[Set, str]]:
+    """Who owns what, whenever it was written."""
+    return {manager: (owned.fields, owned.version) for manager, owned in decode(value).items()}
