@@ -61,7 +61,8 @@ class Redactor:
             data = {key: _decoded(value) for key, value in _entries(manifest.get("data"))}
             data |= {key: str(value).encode() for key, value in _entries(manifest.get("stringData"))}
             masked.pop("stringData", None)
-            masked["data"] = {key: self._mask(value) for key, value in data.items()}
+            if data or "data" in masked:
+                masked["data"] = {key: self._mask(value) for key, value in data.items()}
         return masked
 
     def _note(self, key: str, value: Any) -> Any:

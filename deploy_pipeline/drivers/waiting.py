@@ -24,7 +24,7 @@ def not_ready(cluster: Cluster, manifests: Iterable[Manifest]) -> dict[ObjectRef
         if live is None and may_be_gone(manifest):
             continue
         verdict = readiness(live)
-        if verdict.verdict is not Verdict.READY:
+        if verdict.verdict is not Verdict.READY and not (live and _waits_for_consumer(cluster, live)):
             found[ObjectRef.of(manifest)] = Readiness(verdict.verdict, _explained(cluster, live, verdict.reason))
     return found
 
@@ -60,6 +60,18 @@ def may_be_gone(manifest: Manifest) -> bool:
     """Whether the object removes itself after its work: a Job with a time to live."""
     is_job = manifest["kind"] == "Job" and manifest["apiVersion"].startswith("batch/")
     return is_job and (manifest.get("spec") or {}).get("ttlSecondsAfterFinished") is not None
+
+
+def _waits_for_consumer(cluster: Cluster, live: Mapping[str, Any]) -> bool:
+    """Whether the object is a claim whose volume is made only once a pod uses it: the pod's workload is waited for."""
+    spec, status = live.get("spec") or {}, live.get("status") or {}
+    if (live["apiVersion"], live["kind"]) != ("v1", "PersistentVolumeClaim") or status.get("phase") != "Pending":
+        return False
+    name = spec.get("storageClassName")
+    if not name or spec.get("volumeName"):
+        return False
+    answer = cluster.connection.get(f"/apis/storage.k8s.io/v1/storageclasses/{name}")
+    return answer.ok and answer.body.get("volumeBindingMode") == "WaitForFirstConsumer"
 
 
 def _explained(cluster: Cluster, live: Mapping[str, Any] | None, reason: str) -> str:

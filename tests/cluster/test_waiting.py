@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from deploy_pipeline.cluster.cluster import Cluster
+from deploy_pipeline.cluster.connection import Answer
 from deploy_pipeline.drivers.waiting import not_ready
 from deploy_pipeline.redaction import Redactor
 
@@ -46,3 +47,26 @@ def test_a_cluster_wide_object_is_explained_without_pods(selector: dict[str, Any
     }
     (state,) = not_ready(cluster_with(lamp), [lamp]).values()
     assert state.reason.startswith("refused: <masked ")
+
+
+@pytest.mark.parametrize(
+    ("binding", "phase", "waits"),
+    [
+        ("WaitForFirstConsumer", "Pending", False),
+        ("WaitForFirstConsumer", "Lost", True),
+        ("Immediate", "Pending", True),
+    ],
+)
+def test_a_claim_that_waits_for_its_first_pod_is_not_waited_for(binding: str, phase: str, waits: bool) -> None:
+    """A claim that only a CronJob uses would be waited for until the time limit; the storage class says which it is."""
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data", "namespace": "web"},
+        "spec": {"storageClassName": "slow"},
+        "status": {"phase": phase},
+    }
+    cluster = cluster_with(claim)
+    paths = {"/apis/storage.k8s.io/v1/storageclasses/slow": Answer(200, {"volumeBindingMode": binding})}
+    cast("Any", cluster).connection = SimpleNamespace(get=paths.__getitem__)
+    assert bool(not_ready(cluster, [claim])) is waits
