@@ -46,7 +46,7 @@ def drift_of(
     plans = [without_finished_jobs(app) for app in plan.apps]
     found = each(deployer, plans, _drift_of_app, lambda app: app.changes.app, f"channel {plan.channel.name}")
     extra = _find_extra(plan, apps)
-    by_app = _by_app(plan, extra.objects)
+    by_app = _by_app(extra.objects)
     result = DriftResult(
         channel=plan.channel.name,
         commit=commit,
@@ -119,11 +119,13 @@ def _find_extra(plan: ChannelPlan, apps: Collection[str]) -> Found:
     return replace(found, objects=tuple(item for item in found.objects if ObjectRef.of(item) not in known))
 
 
-def _by_app(plan: ChannelPlan, objects: Iterable[Manifest]) -> dict[str, list[ObjectDrift]]:
+def _by_app(objects: Iterable[Manifest]) -> dict[str, list[ObjectDrift]]:
     by_app: dict[str, list[ObjectDrift]] = {}
     for live in objects:
-        _, app = owner_of(live) or ("", "")
-        by_app.setdefault(app, []).append(ObjectDrift(ObjectRef.of(live), Deviation.EXTRA, writer=_maker(live)))
+        if owner := owner_of(live):
+            by_app.setdefault(owner[1], []).append(
+                ObjectDrift(ObjectRef.of(live), Deviation.EXTRA, writer=_maker(live))
+            )
     return by_app
 
 

@@ -53,7 +53,7 @@ def keep_released(
     except ChannelLocked as error:
         result = replace(found, not_healed=(error.message,))
     for reason in result.not_healed:
-        progress(f"{channel}: not put back: {reason}")
+        progress(f"{channel}: not healed: {reason}")
     return result
 
 

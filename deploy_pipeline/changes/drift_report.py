@@ -21,7 +21,7 @@ def drift_summary(result: DriftResult) -> str:
         return "no drift"
     found = _counted({key: sum(app.counts[key] for app in result.apps) for key in result.apps[0].counts})
     healed = [app.app for app in result.apps if app.healed and app.restorable]
-    return f"drifted: {found}" + (f"; put back: {', '.join(healed)}" if healed else "")
+    return f"drifted: {found}" + (f"; healed: {', '.join(healed)}" if healed else "")
 
 
 def drift_text(result: DriftResult, *, colour: bool = False) -> str:
@@ -30,11 +30,11 @@ def drift_text(result: DriftResult, *, colour: bool = False) -> str:
         return f"nothing was released to {result.channel} yet"
     verdict = "is not as it was released" if result.drifted else "is as it was released"
     lines = [f"{result.channel} {verdict} at {result.commit}", drift_summary(result)]
-    lines += [f"not put back: {reason}" for reason in result.not_healed]
+    lines += [f"not healed: {reason}" for reason in result.not_healed]
     for app in result.apps:
         if app.objects:
             lines += ["", f"{app.app} ({app.driver or 'not an app of the channel'}): {app_summary(app)}"]
-            lines += [f"  not put back: {reason}" for reason in app.not_healed]
+            lines += [f"  not healed: {reason}" for reason in app.not_healed]
             lines += [f"  {painted(line, colour)}" for line in _app_lines(app)]
     if result.unseen:
         lines += ["", f"not looked at for extra objects: {', '.join(result.unseen)}"]
@@ -46,7 +46,7 @@ def app_summary(app: AppDrift) -> str:
     if not app.objects:
         return "as released"
     return f"{_counted(app.counts)}, {app.as_released} as released" + (
-        "; put back" if app.healed and app.restorable else ""
+        "; healed" if app.healed and app.restorable else ""
     )
 
 

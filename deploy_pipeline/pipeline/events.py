@@ -160,11 +160,11 @@ def _drift_of_app(result: DriftResult, app: AppDrift) -> dg.AssetCheckEvaluation
         check_name=DRIFT,
         passed=not app.drifted,
         severity=dg.AssetCheckSeverity.WARN,
-        description="; not put back: ".join([app_summary(app), *reasons])[:300],
+        description="; not healed: ".join([app_summary(app), *reasons])[:300],
         metadata={
             "released commit": result.commit,
             **metadata.drift(app),
-            **({"not put back": metadata.bullets(reasons)} if reasons else {}),
+            **({"not healed": metadata.bullets(reasons)} if reasons else {}),
             **({"not looked at for extra objects": ", ".join(result.unseen)} if result.unseen else {}),
         },
     )

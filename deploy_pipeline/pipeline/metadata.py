@@ -53,7 +53,7 @@ def drift(value: AppDrift) -> Metadata:
     if rows:
         columns = dg.TableSchema(columns=[dg.TableColumn(name) for name in COLUMNS])
         table = dg.MetadataValue.table(rows[:_MOST_ROWS], schema=columns)
-        shown |= {"put back" if value.healed else "drift": table}
+        shown |= {"healed" if value.healed else "drift": table}
         shown["differences"] = dg.MetadataValue.md(app_differences(value))
     return shown
 

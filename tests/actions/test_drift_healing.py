@@ -190,7 +190,7 @@ def test_whatever_is_not_as_it_was_approved_stops_it(healing: World, case: str) 
     assert result.drifted
     assert not any(app.healed for app in result.apps)
     assert reason in reasons(result)
-    assert f"not put back: {result.not_healed[0]}" in drift_text(result)
+    assert f"not healed: {result.not_healed[0]}" in drift_text(result)
     assert healing.dump() == before
     assert history(healing.deployer, "test") == records
 
@@ -270,12 +270,67 @@ def test_a_job_that_did_its_work_does_not_run_again(healing: World) -> None:
     assert "Job web/migrate" in {str(member.ref) for member in members}
 
 
-def test_an_app_that_does_not_become_ready_is_named(healing: World) -> None:
-    """What was put back is not enough when pods cannot run; the next check sees no drift."""
+def test_helm_is_not_let_run_a_finished_job_again(healing: World) -> None:
+    """Helm makes every object of a chart that is missing, so the app is left to a release."""
+    healing.deliver({"kubernetes/apps/charts/metabase/templates/job.yaml": JOB.replace("namespace: web", "")})
+    healing.kubectl("-n", "metabase", "delete", "job", "migrate", "--ignore-not-found")
+    assert not keep(healing).drifted
+    healing.kubectl("-n", "metabase", "scale", "deployment", "metabase", "--replicas=2")
+    result = keep(healing)
+    assert "Helm would run Job metabase/migrate again" in reasons(result)
+    assert result.drifted
+    assert healing.object("job", "migrate", "metabase") is None
+
+
+def test_nothing_is_deleted_to_be_made_anew(healing: World) -> None:
+    """Somebody made the Deployment anew with another selector: only a release that was approved may delete it."""
+    channel = healing.origin.show("main", CHANNEL)
+    overlay = "    kustomize_dir: kubernetes/apps/overlays/web-test\n"
+    healing.deliver({CHANNEL: channel.replace(overlay, f"{overlay}    recreate: true\n")})
+    live = healing.object("deployment", "web", "web")
+    healing.kubectl("-n", "web", "delete", "deployment", "web")
+    live["spec"]["selector"]["matchLabels"]["mine"] = live["spec"]["template"]["metadata"]["labels"]["mine"] = "yes"
+    live["metadata"] = {key: live["metadata"][key] for key in ("name", "namespace", "labels")}
+    healing.kubectl("create", "-f", "-", stdin=json.dumps(live))
+    made = healing.object("deployment", "web", "web")["metadata"]["uid"]
+    result = keep(healing)
+    assert "Deployment web/web would have to be deleted and made anew" in reasons(result)
+    assert healing.object("deployment", "web", "web")["metadata"]["uid"] == made
+
+
+def test_an_app_that_does_not_become_ready_is_not_healed(healing: World) -> None:
+    """Putting back its objects was not enough, for a reason that check and record tell; it is tried with new drift."""
+    quick = healing.origin.show("main", CHANNEL).replace("web-test\n    timeout: 60s", "web-test\n    timeout: 1s")
+    healing.deliver({CHANNEL: quick})
+    condition = {"type": "Ready", "status": "False", "message": "out of order"}
+    status = json.dumps({"status": {"conditions": [condition]}})
+    healing.kubectl("patch", "namespace", "web", "--subresource=status", "--type=merge", "--patch", status)
     scale(healing)
+    result = keep(healing)
+    assert "Namespace web: out of order" in reasons(result)
+    assert result.drifted
+    assert healing.object("deployment", "web", "web")["spec"]["replicas"] == 1
+    record = history(healing.deployer, "test")[0]
+    assert (record.trigger, record.state) == ("heal", ReleaseState.FAILED)
+    assert "put back Deployment web/web (spec.replicas); web: Namespace web: out of order" in record.reason
+    healing.kubectl(
+        "patch", "namespace", "web", "--subresource=status", "--type=merge", "-p", status.replace("False", "True")
+    )
+    scale(healing)
+    assert not keep(healing).drifted
+    assert history(healing.deployer, "test")[0].state is ReleaseState.RELEASED
+
+
+def test_only_the_apps_asked_for_are_put_back(healing: World) -> None:
+    """The others keep their drift for the next check."""
+    scale(healing)
+    healing.kubectl("-n", "archiver", "delete", "serviceaccount", "archiver")
     result = keep(healing, apps=["web"])
     assert [app.app for app in result.apps] == ["web"]
     assert not result.drifted
+    assert healing.object("serviceaccount", "archiver", "archiver") is None
+    assert not keep(healing).drifted
+    assert healing.object("serviceaccount", "archiver", "archiver") is not None
 
 
 HEALING_SCRIPT = """

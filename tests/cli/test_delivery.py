@@ -104,10 +104,18 @@ def test_whole_way_without_dagster(world: World) -> None:
     assert drifted.returncode == 1
     assert '-   data.title: "Changed"' in drifted.stdout
     assert '+   data.title: "Notes"' in drifted.stdout
+    assert "changed (by kubectl-patch at " in drifted.stdout
+    said.append(healed := world("drift", "--channel", "test", "--heal"))
+    assert healed.returncode == 0
+    assert "notes (kustomize): 1 changed, 0 missing, 0 extra, 3 as released; healed" in healed.stdout
+    said.append(quiet := world("drift", "--channel", "test", "--json"))
+    assert [app["objects"] for app in json.loads(quiet.stdout)["apps"]] == [[], []]
 
     said.append(history := world.command("history", "--channel", "test", "--json"))
-    record = json.loads(history.stdout)[0]
+    healing, record = json.loads(history.stdout)
     assert (record["state"], record["approved_by"], record["trigger"]) == ("released", "ann", "cli")
+    assert (healing["state"], healing["approved_by"], healing["trigger"]) == ("released", "ann", "heal")
+    assert healing["reason"] == "put back ConfigMap notes/pages (data.title)"
     assert not any(SECRET_VALUE in ended.stdout + ended.stderr for ended in said)
 
 

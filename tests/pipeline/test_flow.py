@@ -229,6 +229,17 @@ def test_a_failing_app_is_named_with_reason_and_last_good_state(world: World) ->
     world.done("release_channel", "test")
 
 
+def _drift_check(world: World, run_id: str) -> dg.AssetCheckEvaluation:
+    """How the run evaluated the check `drift` of test/web."""
+    return next(
+        check
+        for entry in world.instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+        if entry.dagster_event
+        for check in [entry.dagster_event.asset_check_evaluation_data]
+        if (check.asset_key.path, check.check_name) == (["test", "web"], "drift")
+    )
+
+
 def test_drift_shows_as_a_failed_check_of_the_app(world: World) -> None:
     """Somebody scaled a deployment by hand; the run itself succeeds, since it did what it should."""
     world.kubectl("--namespace", "web", "scale", "deployment/web", "--replicas=3")
@@ -237,9 +248,56 @@ def test_drift_shows_as_a_failed_check_of_the_app(world: World) -> None:
     checks = world.checks(result.run_id)
     assert {name for name, passed in checks.items() if not passed} == {"test/web:drift"}
     assert set(checks) >= {f"test/{app}:{check}" for app in ("archiver", "web") for check in ("ready", "drift")}
+    check = _drift_check(world, result.run_id)
+    assert check.description == "1 changed, 0 missing, 0 extra, 3 as released"
+    table = check.metadata["drift"]
+    assert isinstance(table, dg.TableMetadataValue)
+    (row,) = table.records
+    since = row.data["since"]
+    assert row.data == {
+        "object": "Deployment web/web",
+        "field": "spec.replicas",
+        "is": "3",
+        "released": "1",
+        "by": "kubectl",
+        "since": since,
+    }
+    assert f"changed (by kubectl at {since})" in str(check.metadata["differences"].value)
+    assert check.metadata["objects: changed"].value == 1
+
+
+def test_healing_shows_in_the_check(world: World) -> None:
+    """The check passes, since the app is as released again, and says what was put back, and where it was asked for."""
+    world.kubectl("--namespace", "web", "scale", "deployment/web", "--replicas=3")
+    result = world.done("check_drift", "test", heal=True)
+    assert set(world.checks(result.run_id).values()) == {True}
+    check = _drift_check(world, result.run_id)
+    assert check.description == "1 changed, 0 missing, 0 extra, 3 as released; healed"
+    table = check.metadata["healed"]
+    assert isinstance(table, dg.TableMetadataValue)
+    assert [row.data["field"] for row in table.records] == ["spec.replicas"]
+    assert "drift" not in check.metadata
+    again = world.done("check_drift", "test")
+    assert _drift_check(world, again.run_id).description == "as released"
+    assert "test: no drift" in world.lines
+
+
+def test_what_was_not_healed_says_why(world: World) -> None:
+    """Another candidate waits for its release: the check fails with that reason."""
+    text = world.origin.show("main", "kubernetes/apps/overlays/web-test/kustomization.yaml")
+    change = {"kubernetes/apps/overlays/web-test/kustomization.yaml": text.replace("1.8.0", "1.8.1")}
+    world.origin.commit("newer", change)
+    world.done("render_candidate", branch="newer")
+    world.done("promote", "test", candidate="newer", approved_by="ann")
+    world.kubectl("--namespace", "web", "scale", "deployment/web", "--replicas=3")
+    result = world.done("check_drift", "test", heal=True)
+    check = _drift_check(world, result.run_id)
+    assert not check.passed
+    assert "not healed: releases/test is at" in str(check.description)
+    assert "which is not released yet" in str(check.metadata["not healed"].value)
     world.kubectl("--namespace", "web", "scale", "deployment/web", "--replicas=1")
-    healed = world.done("check_drift", "test")
-    assert set(world.checks(healed.run_id).values()) == {True}
+    world.done("promote", "test", candidate="main", approved_by="ann")
+    world.done("release_channel", "test")
 
 
 def test_checks_can_be_run_from_the_page_of_an_app(world: World) -> None:
