@@ -1,9 +1,9 @@
 """The engine of the simulated controllers: one thread that reconciles objects when something happened.
 
-Every write tells the engine about its object; objects somebody controls, and objects on their way out,
-get a turn. A reconciler looks at the state there is and moves it one step; what has to happen later (a
-pod gets ready, a deadline passes) is asked for by returning the seconds until then. All state is in the
-store, so a restarted sandbox goes on where it was.
+Every write tells the engine about its object; objects somebody controls, and objects on their way out, get a turn. A
+reconciler looks at the state there is and moves it one step; what has to happen later (a pod gets ready, a deadline
+passes) is asked for by returning the seconds until then. All state is in the store, so a restarted sandbox goes on
+where it was.
 """
 
 from __future__ import annotations
@@ -17,14 +17,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 from deploy_pipeline.sandbox.deletes import Deleter
 from deploy_pipeline.sandbox.errors import ApiError, Json
-from deploy_pipeline.sandbox.kinds import Kinds, Resource, Target
+from deploy_pipeline.sandbox.kinds import DEFINITIONS, Kinds, Target
 from deploy_pipeline.sandbox.request import DeleteOptions, Options
 from deploy_pipeline.sandbox.store import Event, Key
-from deploy_pipeline.sandbox.writes import Writer
-
-MANAGER = "kube-controller-manager"
-OPTIONS = Options(MANAGER)
-BACKGROUND = DeleteOptions("Background")
+from deploy_pipeline.sandbox.writes import Writer, now
 
 
 class Cluster:
@@ -36,72 +32,70 @@ class Cluster:
         self.rollout_seconds = rollout_seconds
         self._seen: dict[str, dict[str, float]] = {}
 
-    def resource(self, key: str) -> Resource:
-        """The resource behind a storage key."""
-        return self.kinds.storage(key)
-
     def since(self, value: Json, what: str = "") -> float:
         """Seconds since a reconciler first asked about this object and topic."""
-        now = time.monotonic()
-        return now - self._seen.setdefault(value["metadata"]["uid"], {}).setdefault(what, now)
+        moment = time.monotonic()
+        return moment - self._seen.setdefault(value["metadata"]["uid"], {}).setdefault(what, moment)
 
     def forget(self, value: Json) -> None:
         """The object is gone."""
         self._seen.pop(value["metadata"]["uid"], None)
 
+    def dependents(self, owner: Json) -> list[tuple[Key, Json]]:
+        """The objects that name this one as an owner."""
+        keys = self.store.dependents(owner["metadata"]["uid"])
+        return [(key, value) for key in keys if (value := self.store.find(key)) is not None]
+
     def owned(self, owner: Json, resource: str) -> list[Json]:
         """The objects of a resource that this object controls."""
-        keys = self.store.dependents(owner["metadata"]["uid"])
-        found = [self.store.get(k.resource, k.namespace, k.name) for k in keys if k.resource == resource]
-        return [value for value in found if value is not None]
+        return [value for key, value in self.dependents(owner) if key.resource == resource]
 
     def create(self, resource: str, owner: Json | None, value: Json) -> Json:
         """Make an object, controlled by `owner`."""
-        kind = self.resource(resource)
+        kind = self.kinds.storage(resource)
         metadata = dict(value["metadata"])
         if owner is not None:
-            metadata["namespace"] = owner["metadata"]["namespace"]
-            metadata["ownerReferences"] = [reference(owner)]
+            reference = {"apiVersion": owner["apiVersion"], "kind": owner["kind"], "controller": True}
+            reference |= {
+                "name": owner["metadata"]["name"],
+                "uid": owner["metadata"]["uid"],
+                "blockOwnerDeletion": True,
+            }
+            metadata |= {"namespace": owner["metadata"]["namespace"], "ownerReferences": [reference]}
         body = {"apiVersion": kind.group_version, "kind": kind.kind, **value, "metadata": metadata}
         target = Target(kind, metadata.get("namespace", ""))
-        return self.writer.create(target, body, OPTIONS, [])[0]
+        return self.writer.create(target, body, Options("kube-controller-manager"), [])[0]
 
     def update(self, resource: str, live: Json, new: Json, *, status: bool = True) -> Json:
         """Write what a controller changed; nothing happens if that is nothing."""
-        return self.writer.control(self.resource(resource), live, new, "status" if status else "")
+        return self.writer.control(self.kinds.storage(resource), live, new, "status" if status else "")
 
-    def delete(self, resource: str, value: Json) -> None:
-        """Delete in the background."""
+    def delete(self, resource: str, value: Json, policy: str = "Background") -> None:
+        """Delete an object, unless that has begun."""
         metadata = value["metadata"]
-        target = Target(self.resource(resource), metadata.get("namespace", ""), metadata["name"])
-        self.deleter.delete(target, BACKGROUND)
+        if "deletionTimestamp" not in metadata:
+            target = Target(self.kinds.storage(resource), metadata.get("namespace", ""), metadata["name"])
+            self.deleter.delete(target, DeleteOptions(policy))
 
     def release(self, resource: str, value: Json, finalizer: str) -> None:
         """Take a finalizer off; an object that waits for nothing else goes."""
-        left = [name for name in value["metadata"].get("finalizers", ()) if name != finalizer]
         metadata = {k: v for k, v in value["metadata"].items() if k != "finalizers"}
-        if left:
+        if left := [name for name in value["metadata"].get("finalizers", ()) if name != finalizer]:
             metadata["finalizers"] = left
-        new = {**value, "metadata": metadata}
         if left or "deletionTimestamp" not in metadata:
-            self.store.put(resource, new)
+            self.store.put(resource, {**value, "metadata": metadata})
         else:
-            self.store.delete(resource, new)
+            self.store.delete(resource, {**value, "metadata": metadata})
 
 
 Reconciler = Callable[[Cluster, Json], "float | None"]
 
 
-def reference(owner: Json) -> Json:
-    """The owner reference of a controller."""
-    return {
-        "apiVersion": owner["apiVersion"],
-        "kind": owner["kind"],
-        "name": owner["metadata"]["name"],
-        "uid": owner["metadata"]["uid"],
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
+def condition(before: Json | None, kind: str, status: str, reason: str, message: str) -> Json:
+    """A condition whose transition time moves only with its status."""
+    same = before is not None and before["status"] == status
+    moment = before["lastTransitionTime"] if before and same else now()
+    return {"type": kind, "status": status, "lastTransitionTime": moment, "reason": reason, "message": message}
 
 
 class Engine:
@@ -123,8 +117,7 @@ class Engine:
         store = self._cluster.store
         store.listeners.append(self._notice)
         for key in store.contents():
-            if value := store.get(key.resource, key.namespace, key.name):
-                self._enqueue_if_concerned(key.resource, value)
+            self._enqueue(key)
         self._thread.start()
 
     def stop(self) -> None:
@@ -135,30 +128,27 @@ class Engine:
         self._thread.join(10)
 
     def _notice(self, event: Event) -> None:
-        metadata = event.object["metadata"]
         if event.type == "DELETED":
             self._cluster.forget(event.object)
-        else:
-            self._enqueue_if_concerned(event.resource, event.object)
-        for key in self._neighbours(event, metadata):
+        for key in self._concerned(event):
             self._enqueue(key)
 
-    def _neighbours(self, event: Event, metadata: Json) -> Iterator[Key]:
-        """Whom a change concerns besides the object itself."""
-        store = self._cluster.store
+    def _concerned(self, event: Event) -> Iterator[Key]:
+        """Whom a change concerns: the object, its owners, what it takes along, and what it held back."""
+        store, metadata = self._cluster.store, event.object["metadata"]
+        gone = event.type == "DELETED"
+        if not gone and (
+            event.resource in self._reconcilers or metadata.keys() & {"ownerReferences", "deletionTimestamp"}
+        ):
+            yield Key(event.resource, metadata.get("namespace", ""), metadata["name"])
         for owner in metadata.get("ownerReferences", ()):
             if key := store.by_uid(owner["uid"]):
                 yield key
-        if event.type == "DELETED" or "deletionTimestamp" in metadata:
+        if gone or "deletionTimestamp" in metadata:
             yield from store.dependents(metadata["uid"])
-        if event.type == "DELETED":
+        if gone:
             yield Key("namespaces", "", metadata.get("namespace", ""))
-            yield Key("customresourcedefinitions.apiextensions.k8s.io", "", event.resource)
-
-    def _enqueue_if_concerned(self, resource: str, value: Json) -> None:
-        metadata = value["metadata"]
-        if resource in self._reconcilers or metadata.keys() & {"ownerReferences", "deletionTimestamp"}:
-            self._enqueue(Key(resource, metadata.get("namespace", ""), metadata["name"]))
+            yield Key(DEFINITIONS, "", event.resource)
 
     def _enqueue(self, key: Key, delay: float = 0.0) -> None:
         due = time.monotonic() + delay
@@ -170,14 +160,14 @@ class Engine:
 
     def _run(self) -> None:
         while (key := self._next()) is not None:
+            delay = None
             try:
                 with self._cluster.store.lock:
                     delay = self._turn(key)
-            except ApiError:  # somebody was faster, or the namespace is going: their write gives a new turn
-                delay = None
+            except ApiError:  # the namespace is going, or the name is taken: what changes that gives a new turn
+                continue
             except Exception as error:  # noqa: BLE001 - one object must not stop all controllers
                 print(f"sandbox controller failed on {key}: {error!r}", file=sys.stderr)
-                delay = None
             if delay is not None:
                 self._enqueue(key, max(delay, 0.01))
 
@@ -195,7 +185,7 @@ class Engine:
         return None
 
     def _turn(self, key: Key) -> float | None:
-        value = self._cluster.store.get(key.resource, key.namespace, key.name)
+        value = self._cluster.store.find(key)
         if value is None or self._leaving(self._cluster, key.resource, value):
             return None
         reconcile = self._reconcilers.get(key.resource)

@@ -13,18 +13,14 @@ import yaml
 
 from deploy_pipeline.sandbox.api import Api
 from deploy_pipeline.sandbox.controllers import Cluster, Engine
-from deploy_pipeline.sandbox.errors import Json
-from deploy_pipeline.sandbox.garbage import collect
+from deploy_pipeline.sandbox.deletes import PROTECTED
+from deploy_pipeline.sandbox.garbage import collect, furnish
 from deploy_pipeline.sandbox.http import Server
-from deploy_pipeline.sandbox.kinds import Kinds, Target
+from deploy_pipeline.sandbox.kinds import DEFINITIONS, Kinds
 from deploy_pipeline.sandbox.pods import NODE
-from deploy_pipeline.sandbox.request import Options
 from deploy_pipeline.sandbox.schema import Definitions
 from deploy_pipeline.sandbox.store import Store
 from deploy_pipeline.sandbox.workloads import RECONCILERS
-
-NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
-BOOTSTRAP = Options("kube-apiserver")
 
 
 class SandboxCluster:
@@ -49,8 +45,8 @@ class SandboxCluster:
         try:
             self._kinds = Kinds(Definitions.load())
             self._api = Api(self._store, self._kinds)
-            self._bootstrap()
             cluster = Cluster(self._api.writer, self._api.deleter, self._kinds, self._rollout_seconds)
+            self._bootstrap(cluster)
             self._engine = Engine(cluster, RECONCILERS, collect)
             self._server = Server(self._api, self._port)
         except BaseException:
@@ -67,18 +63,15 @@ class SandboxCluster:
         self._engine.stop()
         self._store.close()
 
-    def _bootstrap(self) -> None:
-        for definition in self._store.objects("customresourcedefinitions.apiextensions.k8s.io"):
+    def _bootstrap(self, cluster: Cluster) -> None:
+        """What is there before anybody comes."""
+        for definition in self._store.objects(DEFINITIONS):
             self._kinds.define(definition)
-        for name in NAMESPACES:
-            self._ensure("namespaces", name)
-        self._ensure("nodes", NODE)
-
-    def _ensure(self, key: str, name: str) -> None:
-        if self._store.get(key, "", name) is None:
-            resource = self._kinds.storage(key)
-            body: Json = {"metadata": {"name": name}}
-            self._api.writer.create(Target(resource), body, BOOTSTRAP, [])
+        for resource, name in (*(("namespaces", name) for name in PROTECTED), ("nodes", NODE)):
+            if self._store.get(resource, "", name) is None:
+                cluster.create(resource, None, {"metadata": {"name": name}})
+        for name in PROTECTED:
+            furnish(cluster, name)
 
     def write_kubeconfig(self, path: Path) -> None:
         """Write a kubeconfig for this cluster: readable by its owner only, and never half-written."""

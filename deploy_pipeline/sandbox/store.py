@@ -102,6 +102,10 @@ class Store:
         folders = [dict(found.objects.get(space, {})) for space in spaces]
         return [folder[name] for folder in folders for name in sorted(folder)]
 
+    def find(self, key: Key) -> Json | None:
+        """One object by its identity."""
+        return self.get(key.resource, key.namespace, key.name)
+
     def by_uid(self, uid: str) -> Key | None:
         """Which object has this uid."""
         return self._uids.get(uid)

@@ -1,168 +1,163 @@
-"""Simulated StatefulSets, DaemonSets, Jobs and load balancers, and who reconciles what."""
+"""Simulated ReplicaSets, StatefulSets, DaemonSets, Jobs and load balancers, and who reconciles what."""
 
 from __future__ import annotations
 
 import zlib
 
-from deploy_pipeline.sandbox.controllers import Cluster, Reconciler
-from deploy_pipeline.sandbox.deployments import REPLICA_SETS, deployment, replica_set
+from deploy_pipeline.sandbox.controllers import Cluster, Reconciler, condition
+from deploy_pipeline.sandbox.deployments import REPLICA_SETS, deployment
 from deploy_pipeline.sandbox.errors import Json
-from deploy_pipeline.sandbox.garbage import condition, definition, namespace, volume
+from deploy_pipeline.sandbox.garbage import CLAIMS, claim, definition, namespace, volume
+from deploy_pipeline.sandbox.kinds import DEFINITIONS
 from deploy_pipeline.sandbox.pod_hash import template_hash
-from deploy_pipeline.sandbox.pods import PODS, find, is_ready, make_pod, pod, seconds_since, without_zeros
+from deploy_pipeline.sandbox.pods import PODS, find, is_active, is_ready, make_pod, pod, seconds_since
+from deploy_pipeline.sandbox.store import Key
 from deploy_pipeline.sandbox.writes import now
 
 SET_HASH = "controller-revision-hash"
+
+
+def _report(cluster: Cluster, resource: str, value: Json, always: Json, unless_zero: Json) -> None:
+    """Write a status; Go leaves some counts out when they are zero."""
+    counts = {key: number for key, number in unless_zero.items() if number}
+    status = {**always, **counts, "observedGeneration": value["metadata"].get("generation", 1)}
+    cluster.update(resource, value, {**value, "status": status})
+
+
+def replica_set(cluster: Cluster, value: Json) -> float | None:
+    """Keep as many pods as wanted."""
+    pods = [p for p in cluster.owned(value, PODS) if is_active(p)]
+    wanted = value["spec"].get("replicas", 1)
+    for _ in range(wanted - len(pods)):
+        make_pod(cluster, value, {})
+    for surplus in sorted(pods, key=is_ready)[: max(0, len(pods) - wanted)]:
+        cluster.delete(PODS, surplus)
+    pods = cluster.owned(value, PODS)
+    ready = sum(map(is_ready, pods))
+    more = {"fullyLabeledReplicas": len(pods), "readyReplicas": ready, "availableReplicas": ready}
+    _report(cluster, REPLICA_SETS, value, {"replicas": len(pods)}, more)
+    return None
+
+
+def _is_of(pod: Json, update: str) -> bool:
+    return bool(pod["metadata"]["labels"].get(SET_HASH) == update)
 
 
 def stateful_set(cluster: Cluster, value: Json) -> float | None:
     """Pods with names, one after the other."""
     spec, name = value["spec"], value["metadata"]["name"]
     update = f"{name}-{template_hash(spec['template'], cluster.kinds.definitions.printed)}"
-    pods = {p["metadata"]["name"]: p for p in cluster.owned(value, PODS)}
     names = [f"{name}-{index}" for index in range(spec["replicas"])]
-    for surplus in pods.keys() - set(names):
-        cluster.delete(PODS, pods.pop(surplus))
-    _next_pod(cluster, value, update, pods, names)
-    pods = {p["metadata"]["name"]: p for p in cluster.owned(value, PODS)}
-    ready = sum(map(is_ready, pods.values()))
-    updated = sum(p["metadata"]["labels"].get(SET_HASH) == update for p in pods.values())
-    complete = updated == spec["replicas"]
-    before = value.get("status", {})
-    current = update if complete else before.get("currentRevision", update)
+    for surplus in cluster.owned(value, PODS):
+        if surplus["metadata"]["name"] not in names:
+            cluster.delete(PODS, surplus)
+    _next_pod(cluster, value, update, names)
+    pods = cluster.owned(value, PODS)
+    ready, updated = sum(map(is_ready, pods)), sum(_is_of(p, update) for p in pods)
+    current = update if updated == spec["replicas"] else value["status"].get("currentRevision", update)
     counts = {
-        "observedGeneration": value["metadata"].get("generation", 1),
-        "replicas": len(pods),
         "readyReplicas": ready,
         "currentReplicas": updated if current == update else len(pods) - updated,
         "updatedReplicas": updated,
-        "availableReplicas": ready,
         "currentRevision": current,
         "updateRevision": update,
-        "collisionCount": 0,
     }
-    kept = ("replicas", "availableReplicas", "collisionCount")
-    cluster.update("statefulsets.apps", value, {**value, "status": without_zeros(counts, *kept)})
+    always = {"replicas": len(pods), "availableReplicas": ready, "collisionCount": 0}
+    _report(cluster, "statefulsets.apps", value, always, counts)
     return None
 
 
-def _next_pod(cluster: Cluster, value: Json, update: str, pods: dict[str, Json], names: list[str]) -> None:
+def _next_pod(cluster: Cluster, value: Json, update: str, names: list[str]) -> None:
     """Make the first missing pod, or replace the last outdated one; an unready pod holds up the rest."""
-    spec = value["spec"]
+    spec, pods = value["spec"], {p["metadata"]["name"]: p for p in cluster.owned(value, PODS)}
+    ordered = spec["podManagementPolicy"] != "Parallel"
     for index, name in enumerate(names):
         if name not in pods:
-            _claims(cluster, value, index)
-            labels = {SET_HASH: update, "statefulset.kubernetes.io/pod-name": name}
-            labels["apps.kubernetes.io/pod-index"] = str(index)
-            make_pod(cluster, value, labels, name=name)
-        elif is_ready(pods[name]) or spec["podManagementPolicy"] == "Parallel":
-            continue
-        elif pods[name]["metadata"]["labels"].get(SET_HASH) == update:
+            _make_claims(cluster, value, index)
+            numbered = {"statefulset.kubernetes.io/pod-name": name, "apps.kubernetes.io/pod-index": str(index)}
+            make_pod(cluster, value, {SET_HASH: update, **numbered}, name)
+        waits = name not in pods or (not is_ready(pods[name]) and _is_of(pods[name], update))
+        if ordered and waits:
             return
-        if spec["podManagementPolicy"] != "Parallel" and name not in pods:
-            return
-    strategy = spec["updateStrategy"]
-    first = strategy.get("rollingUpdate", {}).get("partition", 0)
-    if strategy["type"] == "RollingUpdate":
-        for name in reversed(names[first:]):
-            found = pods.get(name)
-            if found and found["metadata"]["labels"].get(SET_HASH) != update:
-                cluster.delete(PODS, found)
-                return
+    if spec["updateStrategy"]["type"] == "RollingUpdate":
+        first = spec["updateStrategy"].get("rollingUpdate", {}).get("partition", 0)
+        outdated = [pods[n] for n in names[first:] if n in pods and not _is_of(pods[n], update)]
+        if outdated:
+            cluster.delete(PODS, outdated[-1])
 
 
-def _claims(cluster: Cluster, value: Json, index: int) -> None:
+def _make_claims(cluster: Cluster, value: Json, index: int) -> None:
+    space = value["metadata"]["namespace"]
     for template in value["spec"].get("volumeClaimTemplates", ()):
-        space = value["metadata"]["namespace"]
         name = f"{template['metadata']['name']}-{value['metadata']['name']}-{index}"
-        if cluster.store.get("persistentvolumeclaims", space, name) is None:
+        if cluster.store.find(Key(CLAIMS, space, name)) is None:
             labels = value["spec"]["selector"].get("matchLabels", {})
             metadata = {"name": name, "namespace": space, "labels": labels}
-            cluster.create("persistentvolumeclaims", None, {"metadata": metadata, "spec": template["spec"]})
+            cluster.create(CLAIMS, None, {"metadata": metadata, "spec": template["spec"]})
 
 
 def daemon_set(cluster: Cluster, value: Json) -> float | None:
     """One pod, for there is one node."""
     update = template_hash(value["spec"]["template"], cluster.kinds.definitions.printed)
-    pods = cluster.owned(value, PODS)
-    rolling = value["spec"]["updateStrategy"]["type"] == "RollingUpdate"
-    for outdated in [p for p in pods if p["metadata"]["labels"].get(SET_HASH) != update and rolling]:
-        cluster.delete(PODS, outdated)
+    if value["spec"]["updateStrategy"]["type"] == "RollingUpdate":
+        for found in cluster.owned(value, PODS):
+            if not _is_of(found, update):
+                cluster.delete(PODS, found)
     if not cluster.owned(value, PODS):
-        make_pod(cluster, value, {SET_HASH: update}, generateName=value["metadata"]["name"] + "-")
+        make_pod(cluster, value, {SET_HASH: update})
     pods = cluster.owned(value, PODS)
     ready = sum(map(is_ready, pods))
+    scheduled = {"currentNumberScheduled": len(pods), "desiredNumberScheduled": 1, "numberMisscheduled": 0}
     counts = {
-        "currentNumberScheduled": len(pods),
-        "numberMisscheduled": 0,
-        "desiredNumberScheduled": 1,
-        "numberReady": ready,
-        "observedGeneration": value["metadata"].get("generation", 1),
-        "updatedNumberScheduled": sum(p["metadata"]["labels"].get(SET_HASH) == update for p in pods),
+        "updatedNumberScheduled": sum(_is_of(p, update) for p in pods),
         "numberAvailable": ready,
         "numberUnavailable": 1 - ready,
     }
-    kept = ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady")
-    cluster.update("daemonsets.apps", value, {**value, "status": without_zeros(counts, *kept)})
+    _report(cluster, "daemonsets.apps", value, {**scheduled, "numberReady": ready}, counts)
     return None
 
 
 def job(cluster: Cluster, value: Json) -> float | None:
-    """Run pods until enough have succeeded."""
-    spec, status = value["spec"], value.get("status", {})
-    if ended := find(status.get("conditions"), "Complete") or find(status.get("conditions"), "Failed"):
-        return _expire(cluster, value, ended)
+    """Run pods until enough have succeeded; a finished Job goes when its time to live is over."""
+    spec, conditions = value["spec"], value["status"].get("conditions")
+    if ended := find(conditions, "Complete") or find(conditions, "Failed"):
+        if "ttlSecondsAfterFinished" not in spec:
+            return None
+        left = float(spec["ttlSecondsAfterFinished"] - seconds_since(ended["lastTransitionTime"]))
+        if left <= 0:
+            cluster.delete("jobs.batch", value)
+        return left if left > 0 else None
     if spec.get("suspend"):
-        entry = condition(
-            find(status.get("conditions"), "Suspended"), "Suspended", "True", "JobSuspended", "Job suspended"
-        )
+        entry = condition(find(conditions, "Suspended"), "Suspended", "True", "JobSuspended", "Job suspended")
         cluster.update("jobs.batch", value, {**value, "status": {"conditions": [entry]}})
         return None
     pods = cluster.owned(value, PODS)
     succeeded = sum(p["status"].get("phase") == "Succeeded" for p in pods)
     wanted = spec.get("completions", spec.get("parallelism", 1))
-    active = [p for p in pods if p["status"].get("phase") in ("Pending", "Running")]
-    for _ in range(min(spec.get("parallelism", 1), wanted - succeeded) - len(active)):
-        make_pod(cluster, value, {}, generateName=value["metadata"]["name"] + "-")
+    for _ in range(min(spec.get("parallelism", 1), wanted - succeeded) - sum(map(is_active, pods))):
+        make_pod(cluster, value, {})
     return _job_status(cluster, value, succeeded, wanted)
 
 
 def _job_status(cluster: Cluster, value: Json, succeeded: int, wanted: int) -> float | None:
-    spec = value["spec"]
-    started = value.get("status", {}).get("startTime", now())
-    pods = cluster.owned(value, PODS)
-    active = [p for p in pods if p["status"].get("phase") in ("Pending", "Running")]
-    counts: Json = {"active": len(active), "ready": sum(map(is_ready, active)), "succeeded": succeeded}
-    status: Json = {"startTime": started, **without_zeros(counts, "ready"), "terminating": 0}
+    active = [p for p in cluster.owned(value, PODS) if is_active(p)]
+    started = value["status"].get("startTime", now())
+    status: Json = {"startTime": started, "ready": sum(map(is_ready, active)), "terminating": 0}
+    status |= {key: n for key, n in (("active", len(active)), ("succeeded", succeeded)) if n}
     status["uncountedTerminatedPods"] = {}
-    left = None
+    limit, left, end = value["spec"].get("activeDeadlineSeconds"), None, None
     if succeeded >= wanted:
-        text = "Reached expected number of succeeded pods"
-        kinds = ("SuccessCriteriaMet", "Complete")
-        status["conditions"] = [condition(None, kind, "True", "CompletionsReached", text) for kind in kinds]
         status["completionTime"] = now()
-    elif (limit := spec.get("activeDeadlineSeconds")) is not None:
-        left = limit - seconds_since(started)
-        if left <= 0:
-            text = "Job was active longer than specified deadline"
-            kinds = ("FailureTarget", "Failed")
-            status["conditions"] = [condition(None, kind, "True", "DeadlineExceeded", text) for kind in kinds]
-            for running in active:
-                cluster.delete(PODS, running)
-            left = None
+        text = "Reached expected number of succeeded pods"
+        end = ("SuccessCriteriaMet", "Complete", "CompletionsReached", text)
+    elif limit is not None and (left := float(limit - seconds_since(started))) <= 0:
+        end = ("FailureTarget", "Failed", "DeadlineExceeded", "Job was active longer than specified deadline")
+        for running in active:
+            cluster.delete(PODS, running)
+    if end:
+        status["conditions"] = [condition(None, kind, "True", *end[2:]) for kind in end[:2]]
     cluster.update("jobs.batch", value, {**value, "status": status})
-    return left
-
-
-def _expire(cluster: Cluster, value: Json, ended: Json) -> float | None:
-    limit = value["spec"].get("ttlSecondsAfterFinished")
-    if limit is None:
-        return None
-    left = limit - seconds_since(ended["lastTransitionTime"])
-    if left > 0:
-        return float(left)
-    cluster.delete("jobs.batch", value)
-    return None
+    return None if end else left
 
 
 def service(cluster: Cluster, value: Json) -> float | None:
@@ -175,15 +170,15 @@ def service(cluster: Cluster, value: Json) -> float | None:
 
 
 RECONCILERS: dict[str, Reconciler] = {
-    "customresourcedefinitions.apiextensions.k8s.io": definition,
+    CLAIMS: claim,
+    DEFINITIONS: definition,
+    PODS: pod,
+    REPLICA_SETS: replica_set,
     "daemonsets.apps": daemon_set,
     "deployments.apps": deployment,
     "jobs.batch": job,
     "namespaces": namespace,
-    "persistentvolumeclaims": volume("persistentvolumeclaims", "kubernetes.io/pvc-protection"),
-    "persistentvolumes": volume("persistentvolumes", "kubernetes.io/pv-protection"),
-    PODS: pod,
-    REPLICA_SETS: replica_set,
+    "persistentvolumes": volume,
     "services": service,
     "statefulsets.apps": stateful_set,
 }
