@@ -20,6 +20,7 @@ from tests.support.github.state import Pull, Repository
 from tests.support.origin import Origin
 
 OWNER, NAME = "acme", "shop"
+HOME = f"/repos/{OWNER}/{NAME}"
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class World:
 
     def connection(self, credentials: Credentials | None = None, **limits: float) -> Connection:
         """A connection that does not pause between writes, so that tests are quick."""
-        given = {"timeout": 5, "patience": 5.0, "pause": 0.0, **limits}
+        given = {"timeout": 15, "patience": 5.0, "pause": 0.0, **limits}
         who = credentials or TokenCredentials(self.tokens["ann"])
         return Connection(self.server.api_url, f"{OWNER}/{NAME}", who, **given)  # type: ignore[arg-type]
 
@@ -91,7 +92,7 @@ def world(server: GitHubServer) -> World:
     tokens = {login: state.user(login) for login in ("ann", "bob", "cat", "eve")}
     repository.roles |= {"ann": "write", "bob": "write", "cat": "maintain", "eve": "read"}
     origin = Origin(repository.bare.path, f"{server.url}/{OWNER}/{NAME}.git")
-    origin.commit("main", {"app.yaml": "old"}, "Start")
+    origin.commit("main", {"app.yaml": "old"}, "Start", email=state.accounts["ann"].email)
     origin.commit("releases/prod", {"app.yaml": "old"}, "Release")
     return World(server, repository, origin, tokens)
 

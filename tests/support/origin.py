@@ -49,15 +49,21 @@ class Origin:
         return subprocess.run(command, input=stdin, check=True, stdout=subprocess.PIPE).stdout.decode()
 
     def commit(
-        self, branch: str, changes: Mapping[str, Content], message: str = "Change", *, start: str = "main"
+        self,
+        branch: str,
+        changes: Mapping[str, Content],
+        message: str = "Change",
+        *,
+        start: str = "main",
+        email: str = "test@example.invalid",
     ) -> str:
         """Commit ``changes`` (path to content, None removes) on ``branch``; returns the commit's full id.
 
-        A branch that does not exist begins at ``start``.
+        A branch that does not exist begins at ``start``; ``email`` is the committer's.
         """
         heads = self.heads()
         parent = heads.get(branch) or heads.get(start)
-        stream = b"".join(_fast_import(branch, parent, changes, message))
+        stream = b"".join(_fast_import(branch, parent, changes, message, email))
         return self.git("fast-import", "--quiet", "--done", "--date-format=now", stdin=stream).strip()
 
     def heads(self) -> dict[str, str]:
@@ -74,9 +80,11 @@ class Origin:
         self.git("update-ref", "-d", f"refs/heads/{branch}")
 
 
-def _fast_import(branch: str, parent: str | None, changes: Mapping[str, Content], message: str) -> Iterable[bytes]:
+def _fast_import(
+    branch: str, parent: str | None, changes: Mapping[str, Content], message: str, email: str
+) -> Iterable[bytes]:
     """The commands of one commit; ``get-mark`` makes fast-import print its id."""
-    yield f"commit refs/heads/{branch}\nmark :1\ncommitter Test <test@example.invalid> now\n".encode()
+    yield f"commit refs/heads/{branch}\nmark :1\ncommitter Test <{email}> now\n".encode()
     yield _data(message)
     if parent:
         yield f"from {parent}\n".encode()
