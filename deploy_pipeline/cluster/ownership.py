@@ -23,9 +23,10 @@ _TOOL_ANNOTATIONS = {"argocd.argoproj.io/tracking-id": "the Argo CD application"
 PRUNE_ANNOTATION = "deploy-pipeline.io/prune"
 
 
-def foreign_owner(live: Mapping[str, Any], channel: str, app: str) -> str:
-    """Whom a live object belongs to, in words, if that is not this app of this channel; else empty."""
-    if helm := helm_release_of(live):
+def foreign_owner(live: Mapping[str, Any], channel: str, app: str, release: tuple[str, str] | None = None) -> str:
+    """Whom a live object belongs to, in words, if not this app of this channel or its Helm release; else empty."""
+    helm = helm_release_of(live)
+    if helm and helm != release:
         return f"the Helm release {helm[0]}/{helm[1]}"
     owner = owner_of(live)
     if owner is not None:

@@ -24,28 +24,31 @@ _HINT = "give the chart what it needs as values: stored secrets come through sec
 
 
 def predict(helm: Helm, stored: StoredRelease | None, crds: Sequence[Manifest]) -> Rendering:
-    """What a release would send, and its hooks. Raises ManifestRejected."""
-    if is_reproducible(helm.chart):
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            if stored:  # read ahead: most often the chart gives the same again
-                pool.submit(helm.objects, stored.last.manifest)
-            live = helm.dry_run()
-        if isinstance(live, Rendering):
-            return live
-    return _twice(helm, stored, crds)
-
-
-def _twice(helm: Helm, stored: StoredRelease | None, crds: Sequence[Manifest]) -> Rendering:
-    """The rendering without the cluster, which is the same with it.
+    """What a release would send, and its hooks. Raises ManifestRejected.
 
     While kinds are missing that ``crds`` will bring, Helm cannot try it; then the plan that is made again right before
     Helm runs does.
     """
-    installed = stored is not None and stored.is_installed
-    capabilities = () if installed else tuple(_capabilities(helm.target.cluster.connection, crds))
+    return (_once if is_reproducible(helm.chart) else _twice)(helm, stored, crds)
+
+
+def _once(helm: Helm, stored: StoredRelease | None, crds: Sequence[Manifest]) -> Rendering:
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        if stored:  # read ahead: most often the chart gives the same again
+            pool.submit(helm.objects, stored.last.manifest)
+        live = helm.dry_run()
+    if isinstance(live, Rendering):
+        return live
+    alone = _alone(helm, stored, crds)
+    if _wants_missing_kinds(helm, alone, crds):
+        return alone
+    raise helm.refusal(live)
+
+
+def _twice(helm: Helm, stored: StoredRelease | None, crds: Sequence[Manifest]) -> Rendering:
     with ThreadPoolExecutor(max_workers=1) as pool:
         trying = pool.submit(helm.dry_run)  # meanwhile: most of a release that does nothing is waiting for Helm
-        alone = helm.rendered(installed=installed, capabilities=capabilities)
+        alone = _alone(helm, stored, crds)
     if _wants_missing_kinds(helm, alone, crds):
         return alone
     live = trying.result()
@@ -53,13 +56,20 @@ def _twice(helm: Helm, stored: StoredRelease | None, crds: Sequence[Manifest]) -
         _check_same(helm, alone, live)
         return alone
     # Refused. Why may be said only if the chart is surely innocent: without Helm's own checks it must render the same.
-    again = helm.dry_run("--take-ownership", "--disable-openapi-validation")
+    again = helm.dry_run("--disable-openapi-validation")
     if isinstance(again, Rendering):
         _check_same(helm, alone, again)
-        helm.refuse(live)
+        raise helm.refusal(live)
     if "cluster unreachable" in live.stderr.lower():
         raise ClusterUnreachable(f"app {helm.target.app.name}: Helm does not reach the cluster")
     raise _refusal(helm, "Helm refuses it with the cluster, and not without (its words may quote the cluster)")
+
+
+def _alone(helm: Helm, stored: StoredRelease | None, crds: Sequence[Manifest]) -> Rendering:
+    """What the chart gives without a look at the cluster's objects."""
+    installed = stored is not None and stored.is_installed
+    capabilities = () if installed else tuple(_capabilities(helm.target.cluster.connection, crds))
+    return helm.rendered(installed=installed, capabilities=capabilities)
 
 
 def _wants_missing_kinds(helm: Helm, alone: Rendering, crds: Sequence[Manifest]) -> bool:

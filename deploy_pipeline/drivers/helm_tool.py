@@ -17,7 +17,7 @@ from deploy_pipeline.cluster.objects import Manifest
 from deploy_pipeline.drivers.helm_rendering import Rendering, from_answer, from_template
 from deploy_pipeline.drivers.helm_storage import StoredRelease, stored_release
 from deploy_pipeline.drivers.plan import Target
-from deploy_pipeline.errors import ClusterUnreachable, FailedError, ManifestRejected, RenderFailed
+from deploy_pipeline.errors import ClusterUnreachable, DeployError, FailedError, ManifestRejected, RenderFailed
 from deploy_pipeline.private_files import private_directory
 from deploy_pipeline.rendering import parse_manifests
 from deploy_pipeline.settings import tool_path
@@ -25,7 +25,9 @@ from deploy_pipeline.tools import ToolResult, isolated_environment, run_tool, to
 
 _PLAN_TIMEOUT = 120.0
 _CLIENT = ("--dry-run=client", "--hide-notes")
-_SERVER = ("--dry-run=server", "--hide-notes")
+# Whose the objects are that are there is for us to check, object by object (helm_ownership.py).
+_TAKE_OWNERSHIP = "--take-ownership"
+_SERVER = ("--dry-run=server", "--hide-notes", _TAKE_OWNERSHIP)
 _TEMPLATES = re.compile(r"^# Source: (?:[^/\n]+/charts/)*[^/\n]+/templates/", re.MULTILINE)
 _GRACE = 30.0  # beyond Helm's own --timeout, so that Helm can say what went wrong
 
@@ -67,9 +69,9 @@ class Helm:
             return result
         return from_answer(self._parsed(result, "helm upgrade --dry-run=server"))
 
-    def refuse(self, result: ToolResult) -> None:
-        """Raise what Helm's server-side dry run said. For a chart that gives the same without the cluster only."""
-        _checked(self.target, result, "helm upgrade --dry-run=server")
+    def refusal(self, result: ToolResult) -> DeployError:
+        """What Helm's server-side dry run said, as an error. For a chart that gives the same without the cluster."""
+        return _error(self.target, result, "helm upgrade --dry-run=server")
 
     def stored(self) -> StoredRelease | None:
         """The release as Helm has stored it, or None."""
@@ -91,10 +93,14 @@ class Helm:
             raise RenderFailed(f"app {self.target.app.name}: {error.message}", details=details) from None
         return tuple(found)
 
-    def upgrade(self, proceed: Callable[[], None]) -> int:
-        """Install or upgrade the release; returns its revision. Helm is killed when ``proceed`` raises meanwhile."""
+    def upgrade(self, proceed: Callable[[], None], *, adopt: bool) -> int:
+        """Install or upgrade the release; returns its revision. Helm is killed when ``proceed`` raises meanwhile.
+
+        Unless told to ``adopt`` them, Helm refuses to touch objects that are there and not the release's.
+        """
         timeout = self.target.app.timeout_seconds
-        arguments = [*self._upgrade(), "--timeout", f"{timeout:.0f}s", "--hide-notes"]
+        options = ["--timeout", f"{timeout:.0f}s", "--hide-notes", *([_TAKE_OWNERSHIP] if adopt else [])]
+        arguments = [*self._upgrade(), *options]
         result = self._run(arguments, timeout + _GRACE, proceed)
         return int(self._parsed(result, "helm upgrade --install")["version"])
 
@@ -178,14 +184,17 @@ def _context(target: Target) -> list[str]:
 
 
 def _checked(target: Target, result: ToolResult, what: str) -> None:
-    if result.returncode == 0:
-        return
+    if result.returncode:
+        raise _error(target, result, what)
+
+
+def _error(target: Target, result: ToolResult, what: str) -> DeployError:
     words = target.cluster.redactor.redact(result.stderr.strip())
     message = f"app {target.app.name}: {what} failed: {words}"
     if "cluster unreachable" in words.lower():
-        raise ClusterUnreachable(message, hint="check that the API server is up; the run is retried by itself")
+        return ClusterUnreachable(message, hint="check that the API server is up; the run is retried by itself")
     if "dry-run" in what:
-        raise ManifestRejected(
+        return ManifestRejected(
             message, hint="the chart, its values, or an object in the cluster stand in the way; Helm says which"
         )
-    raise FailedError(message)
+    return FailedError(message)

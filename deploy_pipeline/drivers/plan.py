@@ -73,7 +73,8 @@ class AppPlan:
 
     ``steps`` are applied by us, ``watched`` are further objects to wait for (those Helm applies), ``prunes`` are live
     objects to delete, ``kept`` members that left the app and stay, ``helm_release`` namespace and name of the app's
-    Helm release, ``values`` the secret values files for it.
+    Helm release, ``values`` the secret values files for it. ``recreates`` are live objects to delete before Helm runs,
+    ``adopts`` says that it has to take over objects that are there.
     """
 
     target: Target
@@ -84,6 +85,8 @@ class AppPlan:
     kept: tuple[Member, ...] = ()
     helm_release: tuple[str, str] | None = None
     values: tuple[bytes, ...] = field(default=(), repr=False)
+    recreates: tuple[Manifest, ...] = field(default=(), repr=False)
+    adopts: bool = False
 
     @property
     def foundation(self) -> tuple[Step, ...]:

@@ -13,7 +13,15 @@ from deploy_pipeline.cluster.apply import Objects
 from deploy_pipeline.cluster.lock import ChannelLock
 from deploy_pipeline.cluster.objects import Manifest, ObjectRef
 from deploy_pipeline.drivers import helm_tool
-from deploy_pipeline.errors import DeployError, FailedError, OwnedByAnother, RaceLost, RefusedError, ReleaseFailed
+from deploy_pipeline.errors import (
+    DeployError,
+    FailedError,
+    ManifestRejected,
+    OwnedByAnother,
+    RaceLost,
+    RefusedError,
+    ReleaseFailed,
+)
 from deploy_pipeline.promotion import diff_promotion
 from deploy_pipeline.release import ReleaseResult
 from deploy_pipeline.tools import ToolResult
@@ -131,11 +139,13 @@ def test_hooks_are_named(world: World) -> None:
 
 
 def test_why_helm_refuses_an_innocent_chart_is_shown(world: World) -> None:
-    """An object of somebody else stands in the way."""
-    world.kubectl("create", "namespace", "metabase")
-    world.kubectl("create", "configmap", "extra", "--namespace", "metabase")
-    with_template(world, config_map("a"))
-    with pytest.raises(DeployError, match="invalid ownership metadata"):
+    """Helm cannot compare with a stored object whose kind nobody serves any more."""
+    definition = "kubernetes/apps/charts/metabase/crds/report.yaml"
+    world.deliver({definition: DEFINITION, f"{TEMPLATES}/extra.yaml": REPORT})
+    world.kubectl("delete", "customresourcedefinition", "reports.example.org")
+    world.origin.commit("main", {definition: None, f"{TEMPLATES}/extra.yaml": None})
+    world.render()
+    with pytest.raises(ManifestRejected, match="from current release manifest"):
         world.promote()
 
 

@@ -1,0 +1,89 @@
+"""A chart and its stored release, read: the objects that Helm will send, and those it compares with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from deploy_pipeline.cluster.objects import Manifest
+from deploy_pipeline.drivers import helm_tool
+from deploy_pipeline.drivers.helm_crds import chart_crds
+from deploy_pipeline.drivers.helm_prediction import predict
+from deploy_pipeline.drivers.helm_storage import StoredRelease
+from deploy_pipeline.drivers.locating import located
+from deploy_pipeline.drivers.plan import Target
+from deploy_pipeline.errors import OwnedByAnother
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What Helm will send (``objects``), and what it will compare with (``base``); all located.
+
+    ``migrates``: Helm first makes the fields its own that it set by updates, without server-side apply, so that those
+    go which left the chart. ``reason_to_run``: why Helm must run even if no object changes; empty if it need not.
+    """
+
+    objects: tuple[Manifest, ...] = field(repr=False)
+    base: tuple[Manifest, ...] = field(repr=False)
+    crds: tuple[Manifest, ...] = field(repr=False)
+    hooks: tuple[str, ...]
+    migrates: bool
+    reason_to_run: str
+
+
+def read_chart(target: Target, values: Sequence[bytes]) -> Chart:
+    """The app's chart with its values. Raises ManifestRejected, RenderFailed, OwnedByAnother."""
+    with helm_tool.workspace(target, values) as helm:
+        stored = helm.stored()
+        _check_pending(target, stored)
+        crds = chart_crds(helm)
+        rendering = predict(helm, stored, crds)
+        manifest = rendering.manifest
+        wanted = helm.objects(manifest)
+        same = stored is not None and (stored.last.manifest == manifest or helm.objects(stored.last.manifest) == wanted)
+        base = helm.objects(stored.base.manifest) if stored and stored.is_installed else ()
+    return Chart(
+        objects=tuple(_marked(target, manifest) for manifest in located(target, wanted, crds)),
+        base=located(target, base),
+        crds=crds,
+        hooks=tuple(sorted(hook.label for hook in rendering.hooks)),
+        migrates=_migrates(stored),
+        reason_to_run=_reason_to_run(stored, same=same),
+    )
+
+
+def _marked(target: Target, manifest: Manifest) -> Manifest:
+    """A located manifest as Helm sends it: with the release's label and annotations."""
+    metadata = dict(manifest["metadata"])
+    metadata["labels"] = {**(metadata.get("labels") or {}), "app.kubernetes.io/managed-by": "Helm"}
+    metadata["annotations"] = {
+        **(metadata.get("annotations") or {}),
+        "meta.helm.sh/release-name": target.app.helm_name,
+        "meta.helm.sh/release-namespace": target.app.namespace,
+    }
+    return {**manifest, "metadata": metadata}
+
+
+def _migrates(stored: StoredRelease | None) -> bool:
+    """Helm does so when the revision it compares with was not applied by the server, and in an installation.
+
+    (Helm 4: ``upgradeClientSideFieldManager`` in ``pkg/action/upgrade.go``; always in ``install.go``.)
+    """
+    return stored is None or not stored.is_installed or stored.base.apply_method in ("", "csa")
+
+
+def _reason_to_run(stored: StoredRelease | None, *, same: bool) -> str:
+    if stored is None:
+        return "the Helm release is not installed yet"
+    if stored.status != "deployed":
+        return f"the last Helm operation did not succeed (status {stored.status})"
+    return "" if same else "the manifest that Helm has stored is another one"
+
+
+def _check_pending(target: Target, stored: StoredRelease | None) -> None:
+    if stored is not None and stored.status.startswith("pending"):
+        name = f"{target.app.namespace}/{target.app.helm_name}"
+        raise OwnedByAnother(
+            f"the Helm release {name} is in status {stored.status}: another Helm operation is running or was killed",
+            hint=f"wait for it; if nobody runs it: helm -n {target.app.namespace} rollback {target.app.helm_name}",
+        )
