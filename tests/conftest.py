@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from tests.support.git_http import serve_git
 from tests.support.origin import PROJECT, Origin, example_files
+from tests.support.sandbox_process import sandbox_process
 
 if TYPE_CHECKING:
     from deploy_pipeline.sandbox import SandboxCluster
@@ -35,7 +36,10 @@ IDENTITY = {
 settings.register_profile("project", settings(), deadline=None)
 settings.load_profile("project")
 
-CLUSTER_KUBECONFIG = os.environ.get("KUBECONFIG", "")
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """A cluster is used only if it is named by an option: KUBECONFIG may name anything."""
+    parser.addoption("--cluster", metavar="KUBECONFIG", help="kubeconfig of a real cluster, instead of the sandbox")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -90,8 +94,11 @@ def sandbox_cluster(tmp_path: Path) -> Iterator[SandboxCluster]:
 
 
 @pytest.fixture(scope="session")
-def real_cluster() -> Path:
-    """The kubeconfig of a real cluster, for tests marked ``cluster``; skips where the caller named none."""
-    if not CLUSTER_KUBECONFIG:
-        pytest.skip("KUBECONFIG names no cluster")
-    return Path(CLUSTER_KUBECONFIG)
+def target_kubeconfig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The kubeconfig of the cluster that ``--cluster`` names, else of a sandbox in a process of its own."""
+    if named := request.config.getoption("--cluster"):
+        yield Path(named).absolute()
+        return
+    directory = tmp_path_factory.mktemp("sandbox")
+    with sandbox_process(directory) as kubeconfig:
+        yield kubeconfig

@@ -1,0 +1,78 @@
+"""Playing a history and holding the deployer to its promise."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis.strategies import SearchStrategy
+
+from deploy_pipeline.changes import ChangeSet
+from deploy_pipeline.errors import DeployError
+from tests.properties.cluster_view import Json
+from tests.properties.histories import History
+from tests.properties.promise import broken_promises
+from tests.properties.stage import Place, Stage
+
+
+def play_all(stage: Stage, histories: SearchStrategy[History], profile: settings) -> None:
+    """Play random histories; a broken promise is shown with the smallest history that breaks it."""
+    released: list[bool] = []
+
+    @settings(profile, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(history=histories)
+    def play_one(history: History) -> None:
+        with stage.place() as place:
+            released.append(play(place, history))
+
+    play_one()
+    assert sum(released) > 0.7 * len(released), "too many histories end in a refusal, which says nothing of releases"
+
+
+def play(place: Place, history: History) -> bool:
+    """The first state is released, the cluster drifts, the second is promoted and released; False if it was refused.
+
+    Raises AssertionError when a promise is broken: what is shown is what is done, in every process; then nothing is
+    left to do; what is refused changes nothing.
+    """
+    world = place.stage.world
+    branch = place.commit(history, history.first)
+    world.promote(branch, place.name)
+    world.release(place.name)
+    for deed in history.deeds:
+        place.do(deed)
+    place.commit(history, history.second)
+    before = place.dump()
+    place.stage.other.ask(place.name, branch)
+    try:
+        promotion = world.promote(branch, place.name)
+    except DeployError as refused:
+        note(f"refused: {refused}")
+        assert "refused" in place.stage.other.answer(), "another process refuses nothing"
+        _assert_kept(broken_promises(None, before, place.dump()))
+        return False
+    _assert_same(place.stage.other.answer(), promotion.change_set)
+    world.release(place.name)
+    _assert_kept(broken_promises(promotion.change_set, before, place.dump()))
+    left = [
+        f"{app.app}: {change}" for app in place.diff().apps for change in (*app.changed, *filter(None, [app.reapply]))
+    ]
+    assert not left, "\n".join(["the second diff is not empty", *left])
+    return True
+
+
+def _assert_same(elsewhere: Json, here: ChangeSet) -> None:
+    if elsewhere.get("digest") != here.digest:
+        pytest.fail("another process computes another change set:\n" + "\n".join(_lines(elsewhere, here.to_json())))
+
+
+def _lines(old: Json, new: Json) -> Iterator[str]:
+    before, after = (yaml.safe_dump(value, sort_keys=True, width=110).splitlines() for value in (old, new))
+    return difflib.unified_diff(before, after, "the other process", "this process", n=3, lineterm="")
+
+
+def _assert_kept(faults: list[str]) -> None:
+    assert not faults, "\n".join(faults)
