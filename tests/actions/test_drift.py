@@ -48,6 +48,8 @@ def test_each_changed_field_names_its_writer(world: World) -> None:
     patch = json.dumps({"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "evil:1"}]}}}})
     world.kubectl("-n", "web", "patch", "deployment", "web", "--field-manager=alice", "--patch", patch)
     world.kubectl("-n", "web", "scale", "deployment", "web", "--replicas=2")
+    ours = ["--field-manager=deploy-pipeline", "--patch", '{"spec": {"progressDeadlineSeconds": 60}}']
+    world.kubectl("-n", "web", "patch", "deployment", "web", *ours)
     world.kubectl("-n", "web", "annotate", "service", "web", "note=mine", "--field-manager=bob")
     result = check(world)
     assert [app.app for app in result.apps if app.drifted] == ["web"]
@@ -60,6 +62,7 @@ def test_each_changed_field_names_its_writer(world: World) -> None:
     times = {(e["manager"], e.get("subresource", "")): e["time"] for e in live["metadata"]["managedFields"]}
     assert image.writer == Writer("alice", times["alice", ""])
     assert replicas.writer == Writer("kubectl", times["kubectl", "scale"])
+    assert fields["Deployment spec.progressDeadlineSeconds"].writer is None, "our name is nobody else's"
     assert "Service metadata.annotations.note" not in fields, "what the release does not name is nobody's drift"
     text = drift_text(result)
     assert f"changed (by alice at {times['alice', '']})" in text

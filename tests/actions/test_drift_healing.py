@@ -37,7 +37,7 @@ apiVersion: batch/v1
 kind: Job
 metadata: {name: migrate, namespace: web}
 spec:
-  ttlSecondsAfterFinished: 1
+  ttlSecondsAfterFinished: 3600
   template:
     spec:
       restartPolicy: Never
@@ -368,3 +368,19 @@ def test_a_healing_that_was_killed_is_completed_by_the_next(healing: World, mome
     assert (record.trigger, record.state) == ("heal", ReleaseState.RELEASED)
     assert record.reason.startswith("put back ")
     assert not keep(healing).drifted
+
+
+def test_a_namespace_that_was_deleted_comes_back_with_all_in_it(healing: World) -> None:
+    """What others stand on goes first, as in a release; what was in it is named as missing."""
+    before = states(healing, without="kube-root-ca.crt")
+    healing.kubectl("delete", "namespace", "web")
+    result = keep(healing)
+    (web,) = (app for app in result.apps if app.objects)
+    assert {item.deviation for item in web.objects} == {Deviation.MISSING}
+    assert "Namespace web" in {str(item.ref) for item in web.objects}
+    assert not result.drifted
+    after = states(healing, without="kube-root-ca.crt")
+    for cluster_ip in ("clusterIP", "clusterIPs"):  # chosen anew by the server
+        after["Service/web/web"]["spec"].pop(cluster_ip)
+        before["Service/web/web"]["spec"].pop(cluster_ip)
+    assert after == before
