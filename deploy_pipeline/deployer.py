@@ -31,6 +31,7 @@ class Deployer:
     mirror: Mirror
     secret_store: SecretStore
     _clusters: dict[str | None, Cluster] = field(default_factory=dict, repr=False, compare=False)
+    _released: dict[tuple[str, str], Channel] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Deployer:
@@ -61,12 +62,16 @@ class Deployer:
         The strictest policy if nothing was released yet, or if that file cannot be read any more.
         """
         last = self.cluster(name).records(name).last_released()
-        try:
-            return self.channel_at(last.commit, name) if last else Channel(name)
-        except RetryableError:
-            raise
-        except DeployError:
+        if last is None:
             return Channel(name)
+        if (last.commit, name) not in self._released:
+            try:
+                self._released[last.commit, name] = self.channel_at(last.commit, name)
+            except RetryableError:
+                raise
+            except DeployError:
+                return Channel(name)
+        return self._released[last.commit, name]
 
     def channel_at(self, rev: str, name: str) -> Channel:
         """A channel as the file at this revision says. Raises ChannelFaults, UnknownRevision."""

@@ -5,7 +5,7 @@ Diff, promotion, release and drift all start here, so what is shown, approved, c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -21,6 +21,7 @@ from deploy_pipeline.drivers.known_secrets import known_secret_values
 from deploy_pipeline.drivers.leaving import check_limit
 from deploy_pipeline.drivers.plan import AppPlan, Target
 from deploy_pipeline.errors import DeployError, ManifestRejected, OwnedByAnother, RetryableError
+from deploy_pipeline.rendering import RENDERED
 from deploy_pipeline.repository import GitTree
 from deploy_pipeline.secret_stores import ReadOnce
 
@@ -59,6 +60,7 @@ def plan_channel(
     store = ReadOnce(deployer.secret_store)
     redactor = cluster.new_redactor()
     chosen = [app for app in channel.apps if not apps or app.name in apps]
+    tree.prefetch(f"{RENDERED}/{channel.name}")
     policy = deployer.released_channel(channel.name).prune
 
     def target(app: App) -> Target:
@@ -80,7 +82,8 @@ def plan_channel(
     _check_shared(channel, plans)
     if not apps:
         _check_served(cluster, channel, plans)
-    plans = [_without_adopted(plan, plans) for plan in plans]
+    brought = {step.change.ref: plan.changes.app for plan in plans for step in plan.steps if step.owned}
+    plans = [_without_adopted(plan, brought) for plan in plans]
     each(deployer, plans, check_limit, lambda plan: plan.changes.app, f"channel {channel.name}")
     change_set = ChangeSet(
         channel=channel.name,
@@ -124,15 +127,9 @@ def _check_served(cluster: Cluster, channel: Channel, plans: Sequence[AppPlan]) 
         )
 
 
-def _without_adopted(plan: AppPlan, plans: Sequence[AppPlan]) -> AppPlan:
+def _without_adopted(plan: AppPlan, brought: Mapping[ObjectRef, str]) -> AppPlan:
     """The plan without pruning what another app of the channel takes over by the same release."""
-    taken = {
-        step.change.ref: other.changes.app
-        for other in plans
-        for step in (other.steps if other is not plan else ())
-        if step.owned
-    }
-    moved = {ref: taken[ref] for ref in map(ObjectRef.of, plan.prunes) if ref in taken}
+    moved = {ref: brought[ref] for ref in map(ObjectRef.of, plan.prunes) if ref in brought}
     if not moved:
         return plan
     if plan.helm_release:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from deploy_pipeline.approval import verify
 from deploy_pipeline.changes import ChangeSet, Operation, summary
 from deploy_pipeline.channels import Driver, load_channel
-from deploy_pipeline.cluster.inventory import Inventories
+from deploy_pipeline.cluster.inventory import Inventories, Inventory
 from deploy_pipeline.cluster.lock import ChannelLock
 from deploy_pipeline.cluster.records import Approval, Records, ReleaseRecord, ReleaseState, now
 from deploy_pipeline.deployer import Deployer, Progress
@@ -165,6 +165,7 @@ class Run:
     lock: ChannelLock
     progress: Progress
     on_app: Callable[[AppResult], None]
+    _owned: dict[str, Inventory] = field(default_factory=dict)
 
     def begin(
         self, commit: str, approval: Approval | None, trigger: str, run_id: str, reason: str = ""
@@ -208,10 +209,12 @@ class Run:
 
     def _remember(self, chosen: tuple[AppPlan, ...]) -> None:
         """Grow the inventories before anything is made, so that nothing made is ever forgotten."""
-        for app in chosen:
-            if not app.changes.removed and app.inventory != app.target.owned:
-                self.lock.check()
-                self._inventories.grow(app.inventory)
+        growing = [app for app in chosen if app.inventory.grown_from(app.target.owned) != app.target.owned]
+        each(self.deployer, growing, self._grow, lambda app: app.changes.app, "inventories", abandon=self.lock.abandon)
+
+    def _grow(self, app: AppPlan) -> None:
+        self.lock.check()
+        self._owned[app.changes.app] = self._inventories.grow(app.inventory)
 
     def _lay_foundation(self, chosen: tuple[AppPlan, ...]) -> None:
         """CRDs, namespaces and cluster-wide policies of all apps, before any app: others may stand on them."""
@@ -249,9 +252,10 @@ class Run:
             self._settle(app)
             return ()
         driver = kustomize if app.changes.driver == Driver.KUSTOMIZE.value else helm
-        driver.apply(app, self.lock.check)
+        applied = driver.apply(app, self.lock.check)
         timeout = app.target.app.timeout_seconds
-        reasons = wait_ready(self.plan.cluster, app.wanted, timeout, self.progress, self.lock.check)
+        known = app.unchanged | applied
+        reasons = wait_ready(self.plan.cluster, app.wanted, timeout, self.progress, self.lock.check, known=known)
         if not reasons:
             driver.prune(app, self.lock.check)
             self._settle(app)
@@ -262,8 +266,8 @@ class Run:
         inventory = app.inventory.joined(still_there(app))
         if app.changes.removed and not inventory.members:
             self._inventories.forget(app.changes.app)
-        elif inventory != app.target.owned:
-            self._inventories.settle(inventory)
+        elif inventory != self._owned.get(app.changes.app, app.target.owned):
+            self._inventories.put(inventory)
 
     @property
     def _inventories(self) -> Inventories:

@@ -37,7 +37,10 @@ def field_changes(
     before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, redactor: Redactor
 ) -> tuple[FieldChange, ...]:
     """All fields that differ between two states of an object, masked, sorted by path; None is a missing object."""
-    old, new = (dict(_leaves(_normal(state, redactor))) if state else {} for state in (before, after))
+    states = [_normal(state, redactor) if state else {} for state in (before, after)]
+    if _json(states[0]) == _json(states[1]):
+        return ()
+    old, new = (dict(_leaves(state)) if state else {} for state in states)
     old, new = _without_filled(old, new), _without_filled(new, old)
     changed = sorted(path for path in old.keys() | new.keys() if _differs(path, old.get(path), new.get(path)))
     return tuple(

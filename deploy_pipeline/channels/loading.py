@@ -89,6 +89,7 @@ def _files(tree: Tree, deploy_file: DeployFile) -> Files:
 
 def _documents(tree: Tree, deploy_file: DeployFile) -> Iterator[Document]:
     folder = "" if deploy_file.channels == "." else deploy_file.channels
+    tree.prefetch(deploy_file.channels)
     for path in tree.paths():
         if dirname(path) == folder and path.endswith(_ENDINGS) and path != DEPLOY_FILE:
             yield read_channel_document(tree.read(path), path)

@@ -49,12 +49,9 @@ class Files:
         if any(is_within(path, source) for source in self.sources):
             return True
         try:
-            self.tree.read(path)
-        except KeyError:
-            return False
+            return self.tree.has(path)
         except UnsafeTree as error:
             raise ValueError(error.message) from None
-        return True
 
 
 def files_lack(info: ValidationInfo, *candidates: str) -> bool:

@@ -25,6 +25,14 @@ class Tree(Protocol):
         """Content of one file; KeyError when there is no file of that path."""
         ...
 
+    def has(self, path: str) -> bool:
+        """Whether there is such a file; UnsafeTree if the path leads out."""
+        ...
+
+    def prefetch(self, folder: str) -> None:
+        """Announce that the files below a folder will be read."""
+        ...
+
 
 @dataclass(frozen=True)
 class WorkingTree:
@@ -46,16 +54,27 @@ class WorkingTree:
 
     def read(self, path: str) -> bytes:
         """Content of one file; KeyError when there is none, UnsafeTree when it lies outside of ``root``."""
-        # Not Path.resolve(): up to Python 3.12 it raises RuntimeError for links that lead in a circle.
-        target = Path(os.path.realpath(self.root / path))
-        if not target.is_relative_to(os.path.realpath(self.root)):
-            raise UnsafeTree(f"{path} leads out of {self.root}", hint="replace the link by the file it leads to")
+        target = self._inside(path)
         if not target.is_file():
             raise KeyError(path)
         try:
             return target.read_bytes()
         except OSError as error:
             raise RefusedError(f"{path} cannot be read: {error.strerror}") from error
+
+    def has(self, path: str) -> bool:
+        """Whether there is such a file; UnsafeTree when it lies outside of ``root``."""
+        return self._inside(path).is_file()
+
+    def prefetch(self, folder: str) -> None:
+        """Files on disk are read when they are needed."""
+
+    def _inside(self, path: str) -> Path:
+        # Not Path.resolve(): up to Python 3.12 it raises RuntimeError for links that lead in a circle.
+        target = Path(os.path.realpath(self.root / path))
+        if not target.is_relative_to(os.path.realpath(self.root)):
+            raise UnsafeTree(f"{path} leads out of {self.root}", hint="replace the link by the file it leads to")
+        return target
 
     def _walk(self) -> Iterator[str]:
         for folder, folders, files in os.walk(self.root):

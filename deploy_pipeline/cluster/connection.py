@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import urllib3
 
@@ -78,6 +78,8 @@ class Connection:
     def __init__(self, kubeconfig: Path | None = None, context: str | None = None) -> None:
         self._configuration = _load(kubeconfig, context)
         self._client = client.ApiClient(self._configuration)
+        self._pool = self._client.rest_client.pool_manager.connection_from_url(self._configuration.host)
+        self._prefix = urlsplit(self._configuration.host).path.rstrip("/")
         self._auth = threading.Lock()
 
     @property
@@ -119,14 +121,12 @@ class Connection:
         headers = {"Accept": "application/json", "User-Agent": "deploy-pipeline"}
         fields = list((query or {}).items())
         self._authenticate(headers, fields)
-        url = self.host + path + ("?" + urlencode(fields) if fields else "")
+        target = self._prefix + path + ("?" + urlencode(fields) if fields else "")
         data = None
         if body is not None:
             headers["Content-Type"] = content_type
             data = json.dumps(body).encode()
-        response = self._client.rest_client.pool_manager.request(
-            method, url, body=data, headers=headers, timeout=_TIMEOUT, retries=False
-        )
+        response = self._pool.urlopen(method, target, body=data, headers=headers, timeout=_TIMEOUT, retries=False)
         return Answer(response.status, _parse(response.data))
 
     def _authenticate(self, headers: dict[str, str], fields: list[tuple[str, str]]) -> None:

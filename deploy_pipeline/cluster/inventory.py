@@ -43,6 +43,10 @@ class Inventory:
     members: tuple[Member, ...] = ()
     helm_release: tuple[str, str] | None = None
 
+    def grown_from(self, before: Inventory | None) -> Inventory:
+        """The inventory with the members of an earlier one that it lacks."""
+        return replace(self, members=_merged(before.members if before else (), self.members))
+
     def joined(self, more: Iterable[Member]) -> Inventory:
         """The inventory with further members."""
         return replace(self, members=_merged(self.members, more))
@@ -65,18 +69,13 @@ class Inventories:
         self._documents.change(f"{_KIND}.{self._channel}", self._name(inventory.app), lambda _: _to_json(inventory))
 
     def grow(self, inventory: Inventory) -> Inventory:
-        """Add to the inventory of one app; nothing leaves it. Returns what it is then. Writes only if it grew."""
-        known = self._documents.read(self._name(inventory.app))
-        old = _from_json(known).members if known else ()
-        whole = Inventory(inventory.app, inventory.driver, _merged(old, inventory.members), inventory.helm_release)
-        if known != _to_json(whole):
-            self.put(whole)
-        return whole
-
-    def settle(self, inventory: Inventory) -> None:
-        """Make it the inventory of its app; writes only if that differs."""
-        if self._documents.read(self._name(inventory.app)) != _to_json(inventory):
-            self.put(inventory)
+        """Add to the inventory of one app; nothing leaves it. Returns what it is then."""
+        grown = self._documents.change(
+            f"{_KIND}.{self._channel}",
+            self._name(inventory.app),
+            lambda known: _to_json(inventory.grown_from(_from_json(known) if known else None)),
+        )
+        return _from_json(grown)
 
     def forget(self, app: str) -> None:
         """The app owns nothing any more."""

@@ -64,16 +64,17 @@ def plan(target: Target) -> AppPlan:
     )
 
 
-def apply(plan: AppPlan, before_write: Callable[[], None]) -> None:
-    """Secrets first, then ``helm upgrade --install``, unless Helm has nothing to do."""
+def apply(plan: AppPlan, before_write: Callable[[], None]) -> dict[ObjectRef, Manifest]:
+    """Secrets first, then ``helm upgrade --install``, unless Helm has nothing to do; returns what we applied."""
     target = plan.target
-    apply_steps(target, plan.rest, before_write)
+    applied = apply_steps(target, plan.rest, before_write)
     if plan.changes.reapply or _of_chart(plan):
         fresh = _ready_for_helm(plan, before_write)
         before_write()
         with helm_tool.workspace(target, plan.values) as helm:
             revision = helm.upgrade(before_write, adopt=fresh.adopts)
         target.progress(f"{target.app.name}: Helm release {target.app.helm_name} is at revision {revision}")
+    return applied
 
 
 def prune(plan: AppPlan, before_write: Callable[[], None]) -> None:

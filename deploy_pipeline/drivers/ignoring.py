@@ -26,6 +26,8 @@ def without_ignored(
     """The manifest to send for a live object. ``givers``: managers whose fields are about to become ours."""
     name = manifest["metadata"]["name"]
     paths = [p for r in rules if r.kind == manifest["kind"] and fnmatchcase(name, r.name) for p in r.paths]
+    if not paths:
+        return manifest
     ignored = {parts for value in (manifest, live) for parts in _leaves(value) if _is_named(parts, paths)}
     if not ignored:
         return manifest

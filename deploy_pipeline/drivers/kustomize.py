@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from deploy_pipeline.changes import AppChanges
 from deploy_pipeline.channels import Driver
+from deploy_pipeline.cluster.objects import Manifest, ObjectRef
 from deploy_pipeline.drivers.leaving import Leaving, plan_leaving, prune_objects
 from deploy_pipeline.drivers.locating import located
 from deploy_pipeline.drivers.plan import AppPlan, Target, check_release, secret_manifests
@@ -35,9 +36,9 @@ def plan(target: Target) -> AppPlan:
     return AppPlan(target, changes, steps, prunes=leaving.prunes, kept=kept)
 
 
-def apply(plan: AppPlan, before_write: Callable[[], None]) -> None:
-    """Apply the objects that change, in order."""
-    apply_steps(plan.target, plan.rest, before_write)
+def apply(plan: AppPlan, before_write: Callable[[], None]) -> dict[ObjectRef, Manifest]:
+    """Apply the objects that change, in order; returns them as they are then."""
+    return apply_steps(plan.target, plan.rest, before_write)
 
 
 def prune(plan: AppPlan, before_write: Callable[[], None]) -> None:

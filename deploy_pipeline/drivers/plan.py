@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from deploy_pipeline.changes import AppChanges, ObjectChange
+from deploy_pipeline.changes import AppChanges, ObjectChange, Operation
 from deploy_pipeline.channels import App, PrunePolicy
 from deploy_pipeline.cluster.cluster import Cluster
 from deploy_pipeline.cluster.inventory import Inventory, Member
@@ -106,6 +106,12 @@ class AppPlan:
         by_ref = {member.ref: member for member in found}
         members = tuple(by_ref[ref] for ref in sorted(by_ref))
         return Inventory(self.changes.app, self.changes.driver, members, self.helm_release)
+
+    @property
+    def unchanged(self) -> dict[ObjectRef, Manifest]:
+        """The live objects that nothing is done to, as they were when the plan was made."""
+        none = (step for step in self.steps if step.change.operation is Operation.NONE)
+        return {step.change.ref: step.live for step in none if step.live is not None}
 
     @property
     def wanted(self) -> tuple[Manifest, ...]:

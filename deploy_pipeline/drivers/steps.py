@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from deploy_pipeline.changes import FieldChange, ObjectChange, Operation, field_changes, without_server_choices
 from deploy_pipeline.cluster.managed_fields import handed_over, without_handed_over
@@ -32,7 +33,7 @@ def plan_objects(target: Target, manifests: Sequence[Manifest]) -> tuple[Step, .
     Raises ManifestRejected, OwnedByAnother.
     """
     namespaces = [replace(plan_step(target, m), owned=False) for m in _missing_namespaces(target, manifests)]
-    steps = [*namespaces, *(plan_step(target, manifest) for manifest in manifests)]
+    steps = [*namespaces, *target.cluster.side_by_side(lambda manifest: plan_step(target, manifest), manifests)]
     return tuple(sorted(steps, key=lambda step: (step.change.ref.rank, step.change.ref)))
 
 
@@ -145,16 +146,24 @@ def check_owner(target: Target, live: Manifest) -> None:
         )
 
 
-def apply_steps(target: Target, steps: Iterable[Step], before_write: Callable[[], None]) -> None:
-    """Apply what changes, in order; ``before_write`` is called before each write and may raise."""
-    for step in steps:
-        if step.change.operation is not Operation.NONE:
-            _apply(target, step, before_write)
-            target.progress(f"{target.app.name}: {step.change.ref} {step.change.operation.value}d")
+def apply_steps(target: Target, steps: Iterable[Step], before_write: Callable[[], None]) -> dict[ObjectRef, Manifest]:
+    """Apply what changes: kind after kind, the objects of a kind side by side; returns the objects as they are then.
+
+    ``before_write`` is called before each write and may raise.
+    """
+
+    def apply(step: Step) -> tuple[ObjectRef, Manifest]:
+        applied = _apply(target, step, before_write)
+        target.progress(f"{target.app.name}: {step.change.ref} {step.change.operation.value}d")
+        return step.change.ref, applied
+
+    changing = (step for step in steps if step.change.operation is not Operation.NONE)
+    ranks = groupby(changing, key=lambda step: step.change.ref.rank)
+    return dict(pair for _, group in ranks for pair in target.cluster.side_by_side(apply, list(group)))
 
 
-def _apply(target: Target, step: Step, before_write: Callable[[], None]) -> None:
-    """Apply one object, unless it is no longer what the change was computed from.
+def _apply(target: Target, step: Step, before_write: Callable[[], None]) -> Manifest:
+    """Apply one object, unless it is no longer what the change was computed from; returns it as it is then.
 
     Controllers write to objects all the time. A write that leaves the change the same is none of our business; one that
     makes it another change was approved by nobody. Raises ApprovalError.
@@ -162,35 +171,35 @@ def _apply(target: Target, step: Step, before_write: Callable[[], None]) -> None
     planned = step.change
     for _ in range(_TRIES):
         before_write()
-        if _carry_out(target, step, before_write):
-            return
+        applied = _carry_out(target, step, before_write)
+        if applied is not None:
+            return applied
         step = plan_step(target, step.desired)
-        if step.change.operation is Operation.NONE:
-            return  # our own write, whose answer was lost
+        if step.change.operation is Operation.NONE and step.live is not None:
+            return step.live  # our own write, whose answer was lost
         if step.change != planned:
             break
     raise changed_meanwhile(planned.ref)
 
 
-def _carry_out(target: Target, step: Step, before_write: Callable[[], None]) -> bool:
-    """Do what the step says; False when the object has to be looked at again first."""
+def _carry_out(target: Target, step: Step, before_write: Callable[[], None]) -> Manifest | None:
+    """Do what the step says; None when the object has to be looked at again first."""
     objects = target.cluster.objects
     if step.live is not None and step.takes_over:
         # The apply that follows is planned again: that it does what was approved is seen, not computed.
         objects.set_managed_fields(step.live, handed_over(step.live, CLIENT_SIDE, FIELD_MANAGER) or ())
-        return False
+        return None
     if step.live is not None and step.change.operation is Operation.RECREATE:
         return _recreate(target, step, step.live, before_write)
     located = objects.locate(step.manifest, target.app.namespace)
-    return objects.apply(located, seen=step.seen) is not None
+    return objects.apply(located, seen=step.seen)
 
 
-def _recreate(target: Target, step: Step, live: Manifest, before_write: Callable[[], None]) -> bool:
+def _recreate(target: Target, step: Step, live: Manifest, before_write: Callable[[], None]) -> Manifest | None:
     if not delete_and_wait(target, live, before_write):
-        return False
+        return None
     before_write()
-    target.cluster.objects.apply(step.manifest)
-    return True
+    return target.cluster.objects.apply(step.manifest)
 
 
 def delete_and_wait(target: Target, live: Manifest, before_write: Callable[[], None]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from deploy_pipeline.cluster.cluster import Cluster
@@ -12,14 +13,23 @@ from deploy_pipeline.cluster.readiness import Readiness, Verdict, container_prob
 
 Progress = Callable[[str], None]
 
-_POLL = 0.5
+_FIRST_PAUSE = 0.1  # seconds; most of what is small is ready then
+_LONGEST_PAUSE = 1.0
 _SAY_AGAIN = 10.0
 
 
-def not_ready(cluster: Cluster, manifests: Iterable[Manifest]) -> dict[ObjectRef, Readiness]:
-    """The objects that are not ready now, with the reason; pods that explain it are looked up."""
+def not_ready(
+    cluster: Cluster, manifests: Iterable[Manifest], known: Mapping[ObjectRef, Manifest] = MappingProxyType({})
+) -> dict[ObjectRef, Readiness]:
+    """The objects that are not ready now, with the reason; pods that explain it are looked up.
+
+    ``known`` are objects that were read just now, and need not be read again if they are ready.
+    """
     found = {}
     for manifest in manifests:
+        seen = known.get(ObjectRef.of(manifest))
+        if seen and readiness(seen).verdict is Verdict.READY:
+            continue
         live = cluster.objects.live(manifest)
         if live is None and may_be_gone(manifest):
             continue
@@ -30,17 +40,24 @@ def not_ready(cluster: Cluster, manifests: Iterable[Manifest]) -> dict[ObjectRef
 
 
 def wait_ready(
-    cluster: Cluster, manifests: Sequence[Manifest], timeout: float, progress: Progress, proceed: Callable[[], None]
+    cluster: Cluster,
+    manifests: Sequence[Manifest],
+    timeout: float,
+    progress: Progress,
+    proceed: Callable[[], None],
+    *,
+    known: Mapping[ObjectRef, Manifest] = MappingProxyType({}),
 ) -> tuple[str, ...]:
     """Wait at most ``timeout`` seconds; returns why it is not ready in the end, one line per object, empty when ready.
 
-    Ends early when everything unfinished has failed for good. ``proceed`` is called in between and may raise.
+    Ends early when everything unfinished has failed for good. ``proceed`` is called in between and may raise. ``known``
+    are objects that were read just now.
     """
-    deadline = time.monotonic() + timeout
+    deadline, pause = time.monotonic() + timeout, _FIRST_PAUSE
     pending: Sequence[Manifest] = manifests
     said: tuple[float, tuple[str, ...]] = (0.0, ())
     while True:
-        waiting = not_ready(cluster, pending)
+        waiting = not_ready(cluster, pending, known)
         if not waiting:
             return ()
         lines = tuple(f"{ref}: {state.reason}" for ref, state in waiting.items())
@@ -52,7 +69,9 @@ def wait_ready(
             for line in lines:
                 progress(f"waiting: {line}")
         pending = [manifest for manifest in manifests if ObjectRef.of(manifest) in waiting]
-        time.sleep(_POLL)
+        known = {}
+        time.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
         proceed()
 
 

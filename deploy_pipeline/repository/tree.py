@@ -38,6 +38,7 @@ class GitTree:
     def __init__(self, sha: str, git: Callable[..., GitResult]) -> None:
         self.sha = sha
         self._git = git
+        self._read: dict[str, bytes] = {}
 
     def entries(self) -> Mapping[str, Entry]:
         """Everything in the tree by path, as git lists it: also what :meth:`export` would refuse."""
@@ -53,11 +54,26 @@ class GitTree:
             entry = self._entries[path]
             if entry.mode == SUBMODULE:
                 raise KeyError(path)
-            content = self._blobs([entry.sha])[entry.sha]
+            content = self._read.get(entry.sha)
+            if content is None:
+                content = self._blobs([entry.sha])[entry.sha]
             if entry.mode != SYMLINK:
                 return content
             path = _link_target(path, content)
         raise UnsafeTree(f"`{path}` is a chain of more than {_MAX_LINKS} symlinks")
+
+    def has(self, path: str) -> bool:
+        """Whether :meth:`read` would find a file; of plain files, nothing is read for that. Raises UnsafeTree."""
+        entry = self._entries.get(path)
+        if entry is None or entry.mode == SUBMODULE:
+            return False
+        return entry.mode != SYMLINK or self.has(_link_target(path, self._blobs([entry.sha])[entry.sha]))
+
+    def prefetch(self, folder: str) -> None:
+        """Read all files below a folder by one call of git and keep them, if they are not too large for that."""
+        chosen = {path: entry for path, entry in self._entries.items() if _is_under(path, [folder])}
+        if sum(entry.size for entry in chosen.values()) <= _BATCH_BYTES:
+            self._read |= {entry.sha: content for _, entry, content in self._with_contents(chosen)}
 
     def stored(self, paths: Iterable[str]) -> dict[str, bytes]:
         """Contents as they are stored, by path: of a symlink, where it leads. Raises UnsafeTree like :meth:`export`."""

@@ -19,3 +19,10 @@ class MemoryTree:
     def read(self, path: str) -> bytes:
         """Content of a file; KeyError when there is none."""
         return self._files[path]
+
+    def has(self, path: str) -> bool:
+        """Whether there is such a file."""
+        return path in self._files
+
+    def prefetch(self, folder: str) -> None:
+        """All of it is in memory."""

@@ -104,10 +104,10 @@ def test_an_inventory_grows_before_it_shrinks(cluster: Cluster) -> None:
     """What an interrupted release made is remembered together with what was there."""
     old, new = (Member("v1", ObjectRef("", "ConfigMap", "shop", name)) for name in ("old", "new"))
     inventories = cluster.inventories("test")
-    inventories.settle(Inventory("web", "kustomize", (old,)))
+    inventories.put(Inventory("web", "kustomize", (old,)))
     inventories.grow(Inventory("web", "kustomize", (new,)))
     assert set(inventories.all()["web"].members) == {old, new}
-    inventories.settle(Inventory("web", "kustomize", (new,)))
+    inventories.put(Inventory("web", "kustomize", (new,)))
     assert inventories.all()["web"].members == (new,)
     inventories.forget("web")
     assert inventories.all() == {}
@@ -116,7 +116,7 @@ def test_an_inventory_grows_before_it_shrinks(cluster: Cluster) -> None:
 def test_concurrent_inventories_do_not_overwrite_each_other(cluster: Cluster) -> None:
     """Apps of one channel settle at the same time."""
     inventories = cluster.inventories("test")
-    threads = [threading.Thread(target=inventories.settle, args=(Inventory(f"app{n}", "kustomize"),)) for n in range(8)]
+    threads = [threading.Thread(target=inventories.put, args=(Inventory(f"app{n}", "kustomize"),)) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

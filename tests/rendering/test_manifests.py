@@ -41,6 +41,12 @@ class _File:
     def read(self, path: str) -> bytes:
         return {rendered_path("test", "app"): self._content}[path]
 
+    def has(self, path: str) -> bool:
+        return path in self.paths()
+
+    def prefetch(self, folder: str) -> None:
+        pass
+
 
 def parsed(text: str, directory: Path) -> list[dict[str, Any]]:
     """What the tools' reader makes of a text."""
