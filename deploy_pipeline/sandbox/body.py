@@ -1,19 +1,19 @@
-"""Reads request bodies: JSON, YAML and protobuf, with the decoder's own complaints.
+"""Reads request bodies, JSON and YAML, with the decoder's own complaints.
 
-YAML is read as Go's reader does: YAML 1.1 booleans (`y` and `on` among them), but no dates and no
-base-60 numbers. A key that is there twice is reported with its path (JSON) or line (YAML); whether
-that is an error or a warning is up to the caller.
+YAML is read as Go's reader does: YAML 1.1 booleans, but no dates and no base-60 numbers. A key that is there twice is
+reported with its path (JSON) or line (YAML); whether that is an error or a warning is up to the caller.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import yaml
 
-from deploy_pipeline.sandbox.errors import ApiError, Json, bad_request, internal
+from deploy_pipeline.sandbox.errors import Json, bad_request, internal
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 RESOLVERS = (
@@ -23,7 +23,6 @@ RESOLVERS = (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("merge", r"<<", "<"),
 )
-TRUE = frozenset("y yes on true".split())
 
 
 class _Loader(_Base):  # type: ignore[misc]
@@ -37,95 +36,75 @@ class _Loader(_Base):  # type: ignore[misc]
         seen = set()
         for key, _ in node.value:
             if key.tag != "tag:yaml.org,2002:merge" and key.value in seen:
-                line = key.start_mark.line + 1
-                self.repeated.append(f'line {line}: key "{key.value}" already set in map')
+                self.repeated.append(f'  line {key.start_mark.line + 1}: key "{key.value}" already set in map')
             seen.add(key.value)
-        found: Json = super().construct_mapping(node, deep)
-        return {_key(key): value for key, value in found.items()}
-
-
-def _key(key: Any) -> str:
-    return key if isinstance(key, str) else json.dumps(key)
-
-
-def _boolean(loader: _Loader, node: yaml.ScalarNode) -> bool:
-    return str(node.value).lower() in TRUE
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return {key if isinstance(key, str) else json.dumps(key): value for key, value in found.items()}
 
 
 def _number(loader: _Loader, node: yaml.ScalarNode) -> int:
     text = str(node.value).replace("_", "")
-    if re.fullmatch(r"[-+]?0[0-7]+", text):
-        return int(text, 8)
-    return int(text, 0)
+    return int(text, 8 if re.fullmatch(r"[-+]?0[0-7]+", text) else 0)
 
 
 for _name, _pattern, _first in RESOLVERS:
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$"), list(_first))
-_Loader.add_constructor("tag:yaml.org,2002:bool", _boolean)
+_Loader.add_constructor("tag:yaml.org,2002:bool", lambda _, node: node.value.lower() in ("y", "yes", "on", "true"))
 _Loader.add_constructor("tag:yaml.org,2002:int", _number)
-_Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(node.value))
+_Loader.add_constructor("tag:yaml.org,2002:float", lambda _, node: float(node.value))
 
 
-def read_yaml(body: bytes) -> tuple[Any, list[str]]:
-    """The document and its repeated keys."""
-    loader = _Loader(body)
-    loader.repeated = []
+def read_yaml(body: bytes) -> tuple[Any, str]:
+    """The document, and a complaint about repeated keys."""
     try:
-        return loader.get_single_data(), loader.repeated
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise ValueError(f"yaml: line {line}: {error.problem}") from error
+        loader = _Loader(body)
+        loader.repeated = []
+        value = loader.get_single_data()
     except yaml.YAMLError as error:
-        raise ValueError(f"yaml: {error}") from error
-    finally:
-        loader.dispose()
-
-
-class _RepeatedKeyError(Exception):
-    """The fast way does not know where the repeated key is."""
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> Json:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise _RepeatedKeyError
-    return found
+        mark = getattr(error, "problem_mark", None)
+        raise ValueError(f"yaml: line {mark.line + 1}: {error.problem}" if mark else f"yaml: {error}") from error  # type: ignore[attr-defined]
+    return value, "\n".join(["yaml: unmarshal errors:", *loader.repeated]) if loader.repeated else ""
 
 
 def read_json(body: bytes) -> tuple[Any, list[str]]:
-    """The document and the paths of its repeated keys."""
-    try:
-        return json.loads(body, object_pairs_hook=_unique), []
-    except _RepeatedKeyError:
-        pairs = json.loads(body, object_pairs_hook=tuple)
-        repeated: list[str] = []
-        _find_repeated(pairs, "", repeated)
-        return json.loads(body), repeated
+    """The document, and complaints about repeated keys."""
+    sizes: list[bool] = []
+
+    def counted(pairs: list[tuple[str, Any]]) -> Json:
+        found = dict(pairs)
+        sizes.append(len(found) == len(pairs))
+        return found
+
+    value = json.loads(body, object_pairs_hook=counted)
+    if all(sizes):
+        return value, []
+    return value, list(_repeated(json.loads(body, object_pairs_hook=tuple), ""))
 
 
-def _find_repeated(value: Any, path: str, found: list[str]) -> None:
+def _repeated(value: Any, path: str) -> Iterator[str]:
+    """Repeated keys by path, in a document whose objects are tuples of pairs."""
     if isinstance(value, list):
         for index, item in enumerate(value):
-            _find_repeated(item, f"{path}[{index}]", found)
+            yield from _repeated(item, f"{path}[{index}]")
     elif isinstance(value, tuple):
         seen = set()
         for key, item in value:
             where = f"{path}.{key}" if path else key
             if key in seen:
-                found.append(f'duplicate field "{where}"')
+                yield f'duplicate field "{where}"'
             seen.add(key)
-            _find_repeated(item, where, found)
+            yield from _repeated(item, where)
 
 
 def read_object(body: bytes, media_type: str) -> tuple[Json, list[str]]:
     """The object of a POST or PUT, and complaints for strict field validation."""
     try:
         if media_type.endswith("yaml"):
-            value, lines = read_yaml(body)
-            repeated = ["yaml: unmarshal errors:\n" + "\n".join(f"  {x}" for x in lines)] if lines else []
+            value, complaint = read_yaml(body)
+            repeated = [complaint] if complaint else []
         else:
             value, repeated = read_json(body)
-    except (ValueError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise bad_request(f"error decoding: {error}") from error
     if not isinstance(value, dict):
         raise bad_request("couldn't get version/kind; json parse error: expected an object")
@@ -135,25 +114,16 @@ def read_object(body: bytes, media_type: str) -> tuple[Json, list[str]]:
 def read_apply(body: bytes) -> Json:
     """The configuration of a server-side apply; JSON is YAML, but much faster to read."""
     try:
-        value, repeated = read_json(body) if body.lstrip()[:1] == b"{" else (None, [])
+        value, repeated = read_json(body)
     except ValueError:
-        value = None
-    try:
-        if value is None or repeated:
-            value, repeated = read_yaml(body)
-    except ValueError as error:
-        raise bad_request(f"error decoding YAML: error converting YAML to JSON: {error}") from error
-    if repeated:
-        lines = "\n".join(f"  {line}" for line in repeated)
-        raise bad_request(
-            "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n" + lines
-        )
+        value, repeated = None, []
+    if value is None or repeated:
+        try:
+            value, complaint = read_yaml(body)
+        except ValueError as error:
+            raise bad_request(f"error decoding YAML: error converting YAML to JSON: {error}") from error
+        if complaint:
+            raise bad_request(f"error strict decoding YAML: error converting YAML to JSON: {complaint}")
     if not isinstance(value, dict):
         raise internal("error decoding YAML: expected an object")
     return value
-
-
-def unsupported_media_type(accepted: list[str]) -> ApiError:
-    """415, naming what would do."""
-    message = "the body of the request was in an unknown format - accepted media types include: " + ", ".join(accepted)
-    return ApiError(415, "UnsupportedMediaType", message)

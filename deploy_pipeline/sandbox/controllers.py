@@ -44,7 +44,7 @@ class Cluster:
     def dependents(self, owner: Json) -> list[tuple[Key, Json]]:
         """The objects that name this one as an owner."""
         keys = self.store.dependents(owner["metadata"]["uid"])
-        return [(key, value) for key in keys if (value := self.store.find(key)) is not None]
+        return [(key, value) for key in keys if (value := self.store.get(*key)) is not None]
 
     def owned(self, owner: Json, resource: str) -> list[Json]:
         """The objects of a resource that this object controls."""
@@ -185,7 +185,7 @@ class Engine:
         return None
 
     def _turn(self, key: Key) -> float | None:
-        value = self._cluster.store.find(key)
+        value = self._cluster.store.get(*key)
         if value is None or self._leaving(self._cluster, key.resource, value):
             return None
         reconcile = self._reconcilers.get(key.resource)

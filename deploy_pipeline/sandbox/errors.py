@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # which itself needs the words of this module
+    from deploy_pipeline.sandbox.kinds import Resource
 
 Json = dict[str, Any]
 Cause = dict[str, str]  # one invalid field of an object: reason, message, field
@@ -44,19 +47,6 @@ class ApiError(Exception):
         self.body["code"] = code
 
 
-class Named(Protocol):
-    """What refusals say about a resource."""
-
-    @property
-    def group(self) -> str: ...  # noqa: D102 - as in Resource
-
-    @property
-    def plural(self) -> str: ...  # noqa: D102
-
-    @property
-    def key(self) -> str: ...  # noqa: D102
-
-
 def bad_request(message: str) -> ApiError:
     """400: the request itself makes no sense."""
     return ApiError(400, "BadRequest", message)
@@ -78,26 +68,26 @@ def method_not_allowed() -> ApiError:
     return ApiError(405, "MethodNotAllowed", message, {})
 
 
-def not_found(resource: Named, name: str) -> ApiError:
+def not_found(resource: Resource, name: str) -> ApiError:
     """404: no such object."""
     details = {"name": name, "group": resource.group, "kind": resource.plural}
     return ApiError(404, "NotFound", f'{resource.key} "{name}" not found', details)
 
 
-def already_exists(resource: Named, name: str, *, deleting: bool) -> ApiError:
+def already_exists(resource: Resource, name: str, *, deleting: bool) -> ApiError:
     """409: the name is taken."""
     message = f'{"object is being deleted: " * deleting}{resource.key} "{name}" already exists'
     return ApiError(409, "AlreadyExists", message, {"name": name, "group": resource.group, "kind": resource.plural})
 
 
-def conflict(resource: Named, name: str, why: str = "") -> ApiError:
+def conflict(resource: Resource, name: str, why: str = "") -> ApiError:
     """409: optimistic locking failed."""
     why = why or "the object has been modified; please apply your changes to the latest version and try again"
     message = f'Operation cannot be fulfilled on {resource.key} "{name}": {why}'
     return ApiError(409, "Conflict", message, {"name": name, "group": resource.group, "kind": resource.plural})
 
 
-def forbidden(resource: Named, name: str, why: str, causes: Sequence[Cause] = ()) -> ApiError:
+def forbidden(resource: Resource, name: str, why: str, causes: Sequence[Cause] = ()) -> ApiError:
     """403: admission refuses."""
     details = {"name": name, "group": resource.group, "kind": resource.plural, "causes": list(causes)}
     return ApiError(403, "Forbidden", f'{resource.key} "{name}" is forbidden: {why}', details)

@@ -11,7 +11,6 @@ from deploy_pipeline.sandbox.controllers import Cluster, condition
 from deploy_pipeline.sandbox.deletes import CLEANUP, FOREGROUND, ORPHAN
 from deploy_pipeline.sandbox.errors import Json
 from deploy_pipeline.sandbox.kinds import DEFINITIONS
-from deploy_pipeline.sandbox.store import Key
 
 CLAIMS = "persistentvolumeclaims"
 FOUND = "All resources successfully discovered"
@@ -72,9 +71,9 @@ def namespace(cluster: Cluster, value: Json) -> float | None:
         furnish(cluster, name)
         return None
     for key in cluster.store.contents(name):
-        if child := cluster.store.find(key):
+        if child := cluster.store.get(*key):
             cluster.delete(key.resource, child)
-    left = [child for key in cluster.store.contents(name) if (child := cluster.store.find(key))]
+    left = [child for key in cluster.store.contents(name) if (child := cluster.store.get(*key))]
     if left:
         status = {"phase": "Terminating", "conditions": _remaining(value, left)}
         cluster.update("namespaces", value, {**value, "status": status})
@@ -90,7 +89,7 @@ def furnish(cluster: Cluster, name: str) -> None:
         ("serviceaccounts", "default", {}),
         ("configmaps", "kube-root-ca.crt", certificate),
     ):
-        if cluster.store.find(Key(resource, name, child)) is None:
+        if cluster.store.get(resource, name, child) is None:
             cluster.create(resource, None, {"metadata": {"name": child, "namespace": name}, **content})
 
 

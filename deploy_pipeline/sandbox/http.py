@@ -1,7 +1,7 @@
 """The API over HTTP/1.1 on loopback: keep-alive, one thread a connection, chunked watches.
 
-The standard library's request handler parses headers with the e-mail package, which costs more than
-all the rest of a small GET; this one reads what an API server needs and nothing else.
+The standard library's request handler parses headers with the e-mail package, which costs more than all the rest of a
+small GET; this one reads what an API server needs and nothing else.
 """
 
 from __future__ import annotations
@@ -15,15 +15,13 @@ from http import HTTPStatus
 from typing import BinaryIO
 from urllib.parse import unquote
 
-import yaml
-
-from deploy_pipeline.sandbox.api import Api
-from deploy_pipeline.sandbox.errors import Json, internal
+from deploy_pipeline.sandbox.api import Api, Stream
+from deploy_pipeline.sandbox.errors import internal
 from deploy_pipeline.sandbox.request import Answer, Request
 
 REASONS = {status.value: status.phrase for status in HTTPStatus}
 SERVER = "Server: deploy-pipeline-sandbox (simulated)\r\n"
-_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+LONGEST_LINE = 65536
 
 
 class Server:
@@ -34,7 +32,6 @@ class Server:
         self._socket = socket.create_server(("127.0.0.1", port), backlog=128)
         self.port: int = self._socket.getsockname()[1]
         self._open: set[socket.socket] = set()
-        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._accept, name="sandbox-accept", daemon=True)
 
     def start(self) -> None:
@@ -43,65 +40,47 @@ class Server:
 
     def stop(self) -> None:
         """Close the listening socket and every connection."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        with self._lock:
-            connections = list(self._open)
-        for connection in connections:
+        for open_socket in (self._socket, *list(self._open)):
             with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+                open_socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
         self._thread.join(5)
 
     def _accept(self) -> None:
-        while True:
-            try:
+        with contextlib.suppress(OSError):  # closed by stop()
+            while True:
                 connection, _ = self._socket.accept()
-            except OSError:  # closed by stop()
-                return
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with self._lock:
                 self._open.add(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        try:
-            with connection, connection.makefile("rb") as reader:
-                while (request := read_request(reader, connection)) is not None:
-                    keep = self._respond(connection, request)
-                    if not keep or request.headers.get("connection", "").lower() == "close":
-                        return
-        except (OSError, ValueError):  # the client went away, or does not speak HTTP
-            return
-        finally:
-            with self._lock:
-                self._open.discard(connection)
+        # OSError, ValueError: the client went away, or does not speak HTTP.
+        with contextlib.suppress(OSError, ValueError), connection, connection.makefile("rb") as reader:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while (request := read_request(reader, connection)) is not None:
+                self._respond(connection, request)
+                if request.headers.get("connection", "").lower() == "close":
+                    break
+        self._open.discard(connection)
 
-    def _respond(self, connection: socket.socket, request: Request) -> bool:
-        """Send the answer; False ends the connection."""
+    def _respond(self, connection: socket.socket, request: Request) -> None:
         try:
             answer = self._api.handle(request)
         except Exception as error:  # noqa: BLE001 - one request must not end the connection of others
-            error_answer = internal(f"the sandbox failed: {error!r}")
-            connection.sendall(encode(Answer(500, error_answer.body), request))
-            return True
+            answer = Answer(500, internal(f"the sandbox failed: {error!r}").body)
         if isinstance(answer, Answer):
-            connection.sendall(encode(answer, request))
-            return True
-        send_stream(connection, answer)
-        return True
+            connection.sendall(encode(answer))
+        else:
+            send_stream(connection, answer)
 
 
 def read_request(reader: BinaryIO, connection: socket.socket) -> Request | None:
     """The next request of a connection; None at its end."""
-    line = reader.readline(65536)
+    line = reader.readline(LONGEST_LINE)
     if not line.strip():
         return None
     method, target, _ = line.decode("latin-1").split(" ", 2)
-    headers: dict[str, str] = {}
-    while (line := reader.readline(65536)) not in (b"\r\n", b"\n", b""):
-        name, _, value = line.decode("latin-1").partition(":")
-        headers[name.strip().lower()] = value.strip()
+    headers = dict(_headers(reader))
     if headers.get("expect", "").lower() == "100-continue":
         connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
     if "chunked" in headers.get("transfer-encoding", "").lower():
@@ -112,59 +91,46 @@ def read_request(reader: BinaryIO, connection: socket.socket) -> Request | None:
     return Request(method, unquote(path), query, headers, body)
 
 
+def _headers(reader: BinaryIO) -> Iterator[tuple[str, str]]:
+    while line := reader.readline(LONGEST_LINE).strip():
+        name, _, value = line.decode("latin-1").partition(":")
+        yield name.strip().lower(), value.strip()
+
+
 def _chunks(reader: BinaryIO) -> Iterator[bytes]:
-    while size := int(reader.readline(1024).partition(b";")[0], 16):
+    while size := int(reader.readline(LONGEST_LINE).partition(b";")[0], 16):
         yield reader.read(size)
-        reader.readline(1024)
-    while reader.readline(65536) not in (b"\r\n", b"\n", b""):
-        continue
+        reader.readline(LONGEST_LINE)
+    list(_headers(reader))  # trailers
 
 
-def to_bytes(answer: Answer, request: Request) -> tuple[bytes, str]:
-    """The body and its media type; YAML for those who want nothing else."""
-    if isinstance(answer.body, bytes):
-        return answer.body, answer.media_type
-    if isinstance(answer.body, str):
-        return answer.body.encode(), answer.media_type
-    if request.accept.startswith("application/yaml"):
-        text: str = yaml.dump(answer.body, Dumper=_Dumper, sort_keys=True, default_flow_style=False)
-        return text.encode(), "application/yaml"
-    text = json.dumps(answer.body, separators=(",", ":"), ensure_ascii=False)
-    return text.encode(), answer.media_type
-
-
-def encode(answer: Answer, request: Request) -> bytes:
+def encode(answer: Answer) -> bytes:
     """The whole response."""
-    body, media_type = to_bytes(answer, request)
+    body = answer.body
+    if not isinstance(body, bytes):
+        text = body if isinstance(body, str) else json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+        body = text.encode()
     head = [
         f"HTTP/1.1 {answer.code} {REASONS.get(answer.code, '')}\r\n{SERVER}",
-        f"Content-Type: {media_type}\r\nContent-Length: {len(body)}\r\n",
+        f"Content-Type: {answer.media_type}\r\nContent-Length: {len(body)}\r\n",
+        *(f"{name}: {value}\r\n" for name, value in answer.headers.items()),
     ]
-    head += [f"{name}: {value}\r\n" for name, value in answer.headers.items()]
     for warning in answer.warnings:
         quoted = warning.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
         head.append(f'Warning: 299 - "{quoted}"\r\n')
     return "".join(head).encode("latin-1", "replace") + b"\r\n" + body
 
 
-def _is_gone(connection: socket.socket) -> bool:
-    """Whether the client hung up; one that only listens is told apart by a look at the socket."""
-    try:
-        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return False
-
-
-def send_stream(connection: socket.socket, events: Iterator[Json | None]) -> None:
-    """A watch: one JSON document a chunk, until the server ends it."""
-    connection.sendall(
-        f"HTTP/1.1 200 OK\r\n{SERVER}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
-    )
+def send_stream(connection: socket.socket, events: Stream) -> None:
+    """A watch: one JSON document a chunk, until the server ends it or the client hangs up."""
+    head = f"HTTP/1.1 200 OK\r\n{SERVER}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    connection.sendall(head.encode())
     for event in events:
-        if event is None:
-            if _is_gone(connection):
-                return
-        else:
+        if event is not None:
             line = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
             connection.sendall(f"{len(line):x}\r\n".encode() + line + b"\r\n")
+            continue
+        with contextlib.suppress(BlockingIOError):  # nothing to read: a client that only listens is still there
+            if not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+                return
     connection.sendall(b"0\r\n\r\n")

@@ -6,9 +6,10 @@ resources at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from deploy_pipeline.sandbox.errors import Json
 from deploy_pipeline.sandbox.schema import Definitions, Node, data
@@ -28,12 +29,12 @@ class Resource:
     plural: str
     kind: str
     namespaced: bool
-    verbs: tuple[str, ...]
-    subresources: Mapping[str, tuple[str, ...]]
+    verbs: Sequence[str]
+    subresources: Mapping[str, Sequence[str]]
     node: Node
     singular: str
-    short_names: tuple[str, ...]
-    categories: tuple[str, ...]
+    short_names: Sequence[str]
+    categories: Sequence[str]
     list_kind: str
     custom: Json = field(default_factory=dict)  # the version's entry in the CRD, for custom kinds
 
@@ -82,7 +83,7 @@ class Kinds:
 
     def __init__(self, definitions: Definitions) -> None:
         self.definitions = definitions
-        self._builtin = [_builtin(definitions, entry) for entry in definitions.resources]
+        self._builtin = [_builtin(definitions, **entry) for entry in definitions.resources]
         self._custom: dict[str, list[Resource]] = {}
         self.generation = 0
         self._reindex()
@@ -129,21 +130,16 @@ class Kinds:
         self._reindex()
 
 
-def _builtin(definitions: Definitions, entry: Json) -> Resource:
-    group, _, version = entry["gv"].rpartition("/")
+def _builtin(definitions: Definitions, definition: str, plural: str, kind: str, **entry: Any) -> Resource:
     return Resource(
-        group=group,
-        version=version,
-        plural=entry["plural"],
-        kind=entry["kind"],
-        namespaced=entry["namespaced"],
-        verbs=tuple(entry["verbs"]),
-        subresources={name: tuple(verbs) for name, verbs in entry["sub"].items()},
-        node=definitions.node(entry["definition"]),
-        singular=entry["kind"].lower(),
-        short_names=tuple(TABLE["short names"].get(entry["plural"], ())),
-        categories=tuple(name for name, members in TABLE["categories"].items() if entry["plural"] in members),
-        list_kind=entry["kind"] + "List",
+        plural=plural,
+        kind=kind,
+        node=definitions.node(definition),
+        singular=kind.lower(),
+        short_names=TABLE["short names"].get(plural, ()),
+        categories=tuple(name for name, members in TABLE["categories"].items() if plural in members),
+        list_kind=kind + "List",
+        **entry,
     )
 
 
@@ -159,8 +155,8 @@ def _custom(definitions: Definitions, spec: Json, version: Json) -> Resource:
         subresources={name: STATUS_VERBS for name in ("status", "scale") if name in version.get("subresources", ())},
         node=definitions.custom(version.get("schema", {}).get("openAPIV3Schema", {"type": "object"})),
         singular=names.get("singular", ""),
-        short_names=tuple(names.get("shortNames", ())),
-        categories=tuple(names.get("categories", ())),
+        short_names=names.get("shortNames", ()),
+        categories=names.get("categories", ()),
         list_kind=names.get("listKind", names["kind"] + "List"),
         custom=version,
     )

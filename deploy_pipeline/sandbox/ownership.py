@@ -9,13 +9,13 @@ it changes away from everybody else; an apply that would do so is a conflict unl
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from deploy_pipeline.sandbox import fieldset
 from deploy_pipeline.sandbox.errors import ApiError, Json
-from deploy_pipeline.sandbox.fieldset import MEMBER, Set
+from deploy_pipeline.sandbox.fieldset import Set
 from deploy_pipeline.sandbox.merge import Comparison, compare, merge, remove
 from deploy_pipeline.sandbox.schema import Node
 
@@ -63,9 +63,8 @@ class Write:
 
     def mine(self, fields: Set) -> Set:
         """The fields that may be owned."""
-        if self.part == "all":
-            return fields
-        return {key: value for key, value in fields.items() if (key == "f:status") == (self.part == "status")}
+        status = self.part == "status"
+        return fields if self.part == "all" else frozenset(p for p in fields if (p[0] == "f:status") == status)
 
 
 class ConflictError(Exception):
@@ -76,12 +75,9 @@ class ConflictError(Exception):
         self.fields = fields
 
 
+# Fields that nobody owns.
 _SYSTEM = "name namespace creationTimestamp selfLink uid clusterName generation managedFields resourceVersion"
-STRIPPED: Set = {  # system fields that nobody owns
-    "f:apiVersion": MEMBER,
-    "f:kind": MEMBER,
-    "f:metadata": {**MEMBER, **{f"f:{name}": MEMBER for name in _SYSTEM.split()}},
-}
+STRIPPED = {("f:apiVersion",), ("f:kind",), ("f:metadata",), *(("f:metadata", f"f:{n}") for n in _SYSTEM.split())}
 
 
 def decode(value: Json) -> Managers:
@@ -91,7 +87,9 @@ def decode(value: Json) -> Managers:
         operation, version = entry.get("operation", ""), entry.get("apiVersion", "")
         same = version if operation == "Update" else ""
         manager = ManagerId(entry.get("manager", ""), operation, entry.get("subresource", ""), same)
-        managers[manager] = Owned(fieldset.decode(entry.get("fieldsV1") or {}), version, entry.get("time", ""))
+        managers[manager] = Owned(
+            frozenset(fieldset.decode(entry.get("fieldsV1") or {})), version, entry.get("time", "")
+        )
     return managers
 
 
@@ -125,36 +123,31 @@ def without_managed_fields(value: Json) -> Json:
     return {**value, "metadata": metadata}
 
 
-def _transfer(changes: Comparison, managers: Managers, writer: ManagerId, *, force: bool) -> Managers:
+def _transfer(changes: Comparison, managers: Managers, writer: ManagerId | None, *, force: bool) -> Managers:
     """Take changed and removed fields from the other managers; without force, only removed ones."""
-    changed = fieldset.union(changes.modified, changes.added)
+    changed = changes.modified | changes.added
     others = {manager: owned for manager, owned in managers.items() if manager != writer}
-    conflicts = {
-        manager: replace(owned, fields=shared)
-        for manager, owned in others.items()
-        if (shared := fieldset.intersection(owned.fields, changed))
-    }
-    if conflicts and not force:
+    if not force and (conflicts := _narrowed(others, lambda fields: fields & changed)):
         raise ConflictError(conflicts)
-    gone = fieldset.union(changed, changes.removed)
-    result = {}
-    for manager, owned in managers.items():
-        if manager == writer:
-            result[manager] = owned
-        elif rest := fieldset.difference(owned.fields, gone):
-            result[manager] = replace(owned, fields=rest)
-    return result
+    left = _narrowed(others, lambda fields: fields - changed - changes.removed)
+    return {
+        manager: left.get(manager, owned) for manager, owned in managers.items() if manager in left or manager == writer
+    }
+
+
+def _narrowed(managers: Managers, part: Callable[[Set], Set]) -> Managers:
+    """A part of what each manager owns; those without any are left out."""
+    narrow = {manager: replace(owned, fields=part(owned.fields)) for manager, owned in managers.items()}
+    return {manager: owned for manager, owned in narrow.items() if owned.fields}
 
 
 def update(live: Json, new: Json, managers: Managers, write: Write) -> Managers:
     """Ownership after a create, replace or patch: the writer owns what it changed."""
     changes = compare(live, new, write.node)
-    result = _transfer(changes, managers, ManagerId("", ""), force=True)
-    changed = write.mine(fieldset.union(changes.modified, changes.added))
-    taken = fieldset.difference(changed, STRIPPED)
-    if taken:
-        before = result.get(write.manager, Owned({}, write.version))
-        fields = fieldset.union(before.fields, taken)
+    result = _transfer(changes, managers, None, force=True)
+    if taken := write.mine(frozenset(changes.modified | changes.added)) - STRIPPED:
+        before = result.get(write.manager)
+        fields = taken | before.fields if before else taken
         result[write.manager] = Owned(fields, write.version, write.time)
     return result
 
@@ -180,37 +173,30 @@ def server_side_apply(live: Json, config: Json, write: Write, *, force: bool) ->
 def apply(live: Json, config: Json, managers: Managers, write: Write, *, force: bool) -> tuple[Json, Managers]:
     """Server-side apply: the merged object and the new owners, or ConflictError."""
     merged = merge(live, config, write.node)
-    everything = write.mine(fieldset.of_value(config, write.node))
+    everything = write.mine(frozenset(fieldset.of_value(config, write.node)))
     before = managers.get(write.manager)
     result = {**managers, write.manager: Owned(everything, write.version)}
     if before is not None:
         merged = _prune(merged, before.fields, result.values(), write.node)
     changes = compare(live, merged, write.node)
     result = _transfer(changes, result, write.manager, force=force)
-    fields = fieldset.difference(everything, STRIPPED)
-    if not fields:
-        del result[write.manager]
-        return merged, result
     # The time says when the object was changed, not when the same thing was applied again.
-    time = (before.time if before else "") if changes.is_same() else write.time
-    result[write.manager] = Owned(fields, write.version, time)
-    return merged, result
+    time = write.time if any(changes) else before.time if before else ""
+    result[write.manager] = Owned(everything - STRIPPED, write.version, time)
+    return merged, {manager: owned for manager, owned in result.items() if owned.fields}
 
 
 def _prune(merged: Json, last: Set, owners: Iterable[Owned], node: Node) -> Json:
     """Drop what this manager applied before and nobody applies or owns now."""
-    kept: Set = {}
-    for owned in owners:
-        kept = fieldset.union(kept, fieldset.with_named_fields(owned.fields, node))
-    gone = fieldset.difference(fieldset.with_named_fields(last, node), kept)
-    pruned: Json = remove(merged, gone, node) if gone else merged
-    return pruned
+    kept = fieldset.with_named_fields(frozenset[fieldset.Path]().union(*(owned.fields for owned in owners)), node)
+    gone = fieldset.with_named_fields(last, node) - kept
+    return remove(merged, gone, node) if gone else merged
 
 
 def _conflict(fields: Managers) -> ApiError:
     """409 that names each manager and field."""
     by_manager = {
-        str(manager): list(fieldset.paths(owned.fields))
+        str(manager): fieldset.texts(owned.fields)
         for manager, owned in sorted(fields.items(), key=lambda item: str(item[0]))
     }
     causes = [
@@ -254,11 +240,8 @@ def _upgrade(conflicts: Managers, live: Json, node: Node) -> Managers:
     config = _last_applied(live)
     if config is None:
         return conflicts
-    allowed = fieldset.of_value(config, node)
-    for part in compare(config, live, node):
-        allowed = fieldset.difference(allowed, part)
-    rest = {manager: fieldset.difference(owned.fields, allowed) for manager, owned in conflicts.items()}
-    return {manager: replace(conflicts[manager], fields=fields) for manager, fields in rest.items() if fields}
+    held = frozenset(fieldset.of_value(config, node)).difference(*compare(config, live, node))
+    return _narrowed(conflicts, lambda fields: fields - held)
 
 
 def timeless(value: Json) -> dict[ManagerId, tuple[Set, str]]:

@@ -23,7 +23,7 @@ STATUS: dict[str, Json] = {
 
 def is_review(resource: Resource) -> bool:
     """Whether a resource can only be asked."""
-    return resource.verbs == ("create",)
+    return list(resource.verbs) == ["create"]
 
 
 def answer(resource: Resource, body: Json) -> Json:

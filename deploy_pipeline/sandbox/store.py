@@ -1,9 +1,9 @@
 """Where objects live: in memory for reading, in SQLite so that nothing acknowledged is lost.
 
-Stored objects are never changed in place, so readers need no lock: they see an object before or after
-a write, never in between. Writers take `lock` for their whole read-modify-write. Every write gets the
-next resourceVersion and stands in the history of its resource, from which watches are served.
-`PRAGMA locking_mode=EXCLUSIVE` keeps a second process out for as long as this one lives.
+Stored objects are never changed in place, so readers need no lock: they see an object before or after a write, never in
+between. Writers take `lock` for their whole read-modify-write. Every write gets the next resourceVersion and stands in
+the history of its resource, from which watches are served. `PRAGMA locking_mode=EXCLUSIVE` keeps a second process out
+for as long as this one lives.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import bisect
 import json
 import sqlite3
 import threading
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from deploy_pipeline.sandbox.errors import Json, SandboxError
 
@@ -29,6 +30,14 @@ INSERT OR IGNORE INTO revision VALUES (0, 0);
 """
 
 
+class Key(NamedTuple):
+    """Identity of an object."""
+
+    resource: str
+    namespace: str
+    name: str
+
+
 @dataclass(frozen=True)
 class Event:
     """One change; `before` lets a watch with a selector tell what entered and left it."""
@@ -40,28 +49,13 @@ class Event:
     before: Json | None
 
 
-@dataclass(frozen=True)
-class Key:
-    """Identity of an object."""
-
-    resource: str
-    namespace: str
-    name: str
-
-
+@dataclass
 class _Collection:
-    """The objects of one resource, and what happened to them lately."""
+    """The objects of one resource by namespace and name, and what happened to them lately."""
 
-    def __init__(self, since: int) -> None:
-        self.objects: dict[str, dict[str, Json]] = {}
-        self.since = since
-        self.events: list[Event] = []
-
-    def record(self, event: Event) -> None:
-        if len(self.events) >= HISTORY:
-            self.since = self.events[HISTORY // 4 - 1].revision
-            self.events = self.events[HISTORY // 4 :]
-        self.events.append(event)
+    since: int
+    objects: dict[str, dict[str, Json]] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
 
 
 class Store:
@@ -72,7 +66,7 @@ class Store:
         self.lock = threading.RLock()
         self.changed = threading.Condition()
         self.listeners: list[Callable[[Event], None]] = []
-        self._owned: dict[str, set[Key]] = {}
+        self._owned: dict[str, set[Key]] = defaultdict(set)
         self._uids: dict[str, Key] = {}
         self._collections: dict[str, _Collection] = {}
         self._database = _open(folder / "objects.sqlite")
@@ -98,13 +92,8 @@ class Store:
         found = self._collections.get(resource)
         if not found:
             return []
-        spaces = [namespace] if namespace else sorted(found.objects)
-        folders = [dict(found.objects.get(space, {})) for space in spaces]
-        return [folder[name] for folder in folders for name in sorted(folder)]
-
-    def find(self, key: Key) -> Json | None:
-        """One object by its identity."""
-        return self.get(key.resource, key.namespace, key.name)
+        folders = [found.objects.get(space, {}) for space in ([namespace] if namespace else sorted(found.objects))]
+        return [value for folder in folders for _, value in sorted(folder.copy().items())]
 
     def by_uid(self, uid: str) -> Key | None:
         """Which object has this uid."""
@@ -112,7 +101,7 @@ class Store:
 
     def dependents(self, uid: str) -> list[Key]:
         """The objects that name this uid as an owner."""
-        return sorted(self._owned.get(uid, ()), key=lambda key: (key.resource, key.namespace, key.name))
+        return sorted(self._owned.get(uid, ()))
 
     def contents(self, namespace: str | None = None) -> list[Key]:
         """Every object in a namespace, or at all."""
@@ -125,13 +114,10 @@ class Store:
 
     def events(self, resource: str, after: int) -> list[Event] | None:
         """What happened after a revision; None if that is no longer known."""
-        found = self._collections.get(resource)
-        if after < (found.since if found else self._epoch):
+        found = self._collections.get(resource) or _Collection(self._epoch)
+        if after < found.since:
             return None
-        if not found:
-            return []
-        start = bisect.bisect_right(found.events, after, key=lambda event: event.revision)
-        return found.events[start:]
+        return found.events[bisect.bisect_right(found.events, after, key=lambda event: event.revision) :]
 
     # Writing, with `lock` held
 
@@ -141,43 +127,35 @@ class Store:
 
     def put(self, resource: str, value: Json) -> Json:
         """Create or replace an object; answers it with its new resourceVersion."""
-        revision = self.revision + 1
-        metadata = {**value["metadata"], "resourceVersion": str(revision)}
-        stored = {**value, "metadata": metadata}
-        key = Key(resource, metadata.get("namespace", ""), metadata["name"])
+        stored, key = self._numbered(resource, value)
         body = json.dumps(stored, separators=(",", ":"), ensure_ascii=False)
-        self._commit(revision, "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", (*vars(key).values(), body))
+        self._commit("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", (*key, body))
         before = self._place(key, stored)
-        self._tell(Event(revision, "MODIFIED" if before else "ADDED", resource, stored, before))
+        self._tell("MODIFIED" if before else "ADDED", resource, stored, before)
         return stored
 
     def delete(self, resource: str, value: Json) -> Json:
         """Remove an object; answers its last state with the resourceVersion of the removal."""
-        revision = self.revision + 1
-        metadata = value["metadata"]
-        key = Key(resource, metadata.get("namespace", ""), metadata["name"])
-        last = {**value, "metadata": {**metadata, "resourceVersion": str(revision)}}
-        self._commit(
-            revision,
-            "DELETE FROM objects WHERE resource = ? AND namespace = ? AND name = ?",
-            tuple(vars(key).values()),
-        )
+        last, key = self._numbered(resource, value)
+        self._commit("DELETE FROM objects WHERE resource = ? AND namespace = ? AND name = ?", key)
         before = self._collections[resource].objects[key.namespace].pop(key.name)
         self._unlink(key, before)
-        self._tell(Event(revision, "DELETED", resource, last, before))
+        self._tell("DELETED", resource, last, before)
         return last
 
-    def _commit(self, revision: int, statement: str, values: tuple[Any, ...]) -> None:
+    def _numbered(self, resource: str, value: Json) -> tuple[Json, Key]:
+        metadata = {**value["metadata"], "resourceVersion": str(self.revision + 1)}
+        return {**value, "metadata": metadata}, Key(resource, metadata.get("namespace", ""), metadata["name"])
+
+    def _commit(self, statement: str, values: tuple[str, ...]) -> None:
         self._database.execute("BEGIN")
         self._database.execute(statement, values)
-        self._database.execute("UPDATE revision SET value = ?", (revision,))
+        self._database.execute("UPDATE revision SET value = ?", (self.revision + 1,))
         self._database.execute("COMMIT")
-        self.revision = revision
+        self.revision += 1
 
     def _place(self, key: Key, value: Json) -> Json | None:
-        collection = self._collections.get(key.resource)
-        if collection is None:
-            collection = self._collections[key.resource] = _Collection(self._epoch)
+        collection = self._collections.setdefault(key.resource, _Collection(self._epoch))
         folder = collection.objects.setdefault(key.namespace, {})
         before = folder.get(key.name)
         if before is not None:
@@ -185,19 +163,20 @@ class Store:
         folder[key.name] = value
         self._uids[value["metadata"]["uid"]] = key
         for owner in value["metadata"].get("ownerReferences", ()):
-            self._owned.setdefault(owner["uid"], set()).add(key)
+            self._owned[owner["uid"]].add(key)
         return before
 
     def _unlink(self, key: Key, value: Json) -> None:
         self._uids.pop(value["metadata"]["uid"], None)
         for owner in value["metadata"].get("ownerReferences", ()):
-            members = self._owned.get(owner["uid"], set())
-            members.discard(key)
-            if not members:
-                self._owned.pop(owner["uid"], None)
+            self._owned[owner["uid"]].discard(key)
 
-    def _tell(self, event: Event) -> None:
-        self._collections[event.resource].record(event)
+    def _tell(self, kind: str, resource: str, value: Json, before: Json | None) -> None:
+        event, collection = Event(self.revision, kind, resource, value, before), self._collections[resource]
+        if len(collection.events) >= HISTORY:
+            collection.since = collection.events[HISTORY // 4 - 1].revision
+            collection.events = collection.events[HISTORY // 4 :]
+        collection.events.append(event)
         with self.changed:
             self.changed.notify_all()
         for listener in self.listeners:
@@ -216,7 +195,6 @@ def _open(path: Path) -> sqlite3.Connection:
         database.close()
         if "locked" not in str(error):
             raise
-        raise SandboxError(
-            f"{path.parent} is in use by another sandbox cluster: stop that one or use another directory"
-        ) from error
+        message = f"{path.parent} is in use by another sandbox cluster: stop that one or use another directory"
+        raise SandboxError(message) from error
     return database

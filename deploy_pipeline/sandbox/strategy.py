@@ -1,7 +1,7 @@
-"""What a kind does to an object on its way into storage: allocation, status, generation, immutability.
+"""What a kind makes of an object on its way into storage: allocation, status, generation.
 
-Upstream these are the `strategy.go` files of the registry and a few admission plugins. They run after
-field ownership is settled, so nobody owns what they fill in.
+Upstream these are the `strategy.go` files of the registry and a few admission plugins. They run after field ownership
+is settled, so nobody owns what they fill in.
 """
 
 from __future__ import annotations
@@ -16,40 +16,43 @@ from deploy_pipeline.sandbox.kinds import Resource
 from deploy_pipeline.sandbox.store import Store
 
 NODE_PORTS = range(30000, 32768)
+KEPT_OF_SERVICES = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort")
 TOLERATIONS: list[Json] = [
     {"key": f"node.kubernetes.io/{reason}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
     for reason in ("not-ready", "unreachable")
 ]
+ESTABLISHED = (
+    ("NamesAccepted", "NoConflicts", "no conflicts found"),
+    ("Established", "InitialNamesAccepted", "the initial names have been accepted"),
+)
 
 
 def prepare(resource: Resource, value: Json, old: Json | None, store: Store) -> Json:
     """The object as the main endpoint stores it; `old` is what it replaces."""
     value = {**value, "metadata": dict(value["metadata"])}
+    if "spec" in value:
+        value["spec"] = dict(value["spec"])
     if resource.has_status:
         _keep_status(resource, value, old)
     if not resource.custom and resource.kind in PREPARE:
-        PREPARE[resource.kind](value, old, store)
+        PREPARE[resource.kind](value, old or {}, store)
     value["metadata"].pop("generation", None)
     if resource.has_generation:
         before = old["metadata"].get("generation", 1) if old else 0
-        value["metadata"]["generation"] = before + desired_changed(resource, value, old)
+        value["metadata"]["generation"] = before + (old is None or _desired_changed(resource, value, old))
     return value
 
 
 def _keep_status(resource: Resource, value: Json, old: Json | None) -> None:
     value.pop("status", None)
-    if old is not None:
-        if "status" in old:
-            value["status"] = old["status"]
-    elif not resource.custom and "status" in resource.node.fields:
-        blank = Conversion(resource.kind, resource.version)
-        value["status"] = blank.convert({}, resource.node.fields["status"])
+    if old is not None and "status" in old:
+        value["status"] = old["status"]
+    elif old is None and not resource.custom and "status" in resource.node.fields:
+        value["status"] = Conversion(resource.kind, resource.version).convert({}, resource.node.fields["status"])
 
 
-def desired_changed(resource: Resource, value: Json, old: Json | None) -> bool:
+def _desired_changed(resource: Resource, value: Json, old: Json) -> bool:
     """Whether the desired state differs, which is what a generation counts."""
-    if old is None:
-        return True
     annotations = [x["metadata"].get("annotations", {}) for x in (value, old)]
     if resource.kind == "Deployment" and annotations[0] != annotations[1]:
         return True
@@ -57,14 +60,17 @@ def desired_changed(resource: Resource, value: Json, old: Json | None) -> bool:
     return any(value.get(key) != old.get(key) for key in {*value, *old} - ignored)
 
 
-def _service(value: Json, old: Json | None, store: Store) -> None:
-    spec = value["spec"] = dict(value["spec"])
+def _free(used: set[Any], draw: Callable[[], Any]) -> Any:
+    while (candidate := draw()) in used:
+        continue
+    return candidate
+
+
+def _service(value: Json, old: Json, store: Store) -> None:
+    spec, before = value["spec"], old.get("spec", {})
     if spec["type"] == "ExternalName":
         return
-    before = old["spec"] if old else {}
-    for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort"):
-        if key in before and key not in spec:
-            spec[key] = before[key]
+    spec |= {key: before[key] for key in KEPT_OF_SERVICES if key in before and key not in spec}
     if not spec.get("clusterIP"):
         used = {service["spec"].get("clusterIP") for service in store.objects("services")}
         spec["clusterIP"] = _free(used, lambda: f"10.0.{random.randrange(256)}.{random.randrange(1, 255)}")
@@ -81,8 +87,7 @@ def _service(value: Json, old: Json | None, store: Store) -> None:
 
 def _node_ports(spec: Json, before: Json, store: Store) -> None:
     kept = {(port["port"], port["protocol"]): port.get("nodePort") for port in before.get("ports", ())}
-    services = store.objects("services")
-    used = {port.get("nodePort") for s in services for port in s["spec"].get("ports", ())}
+    used = {port.get("nodePort") for s in store.objects("services") for port in s["spec"].get("ports", ())}
     ports = []
     for port in spec.get("ports", ()):
         number = port.get("nodePort") or kept.get((port.get("port"), port["protocol"]))
@@ -92,25 +97,17 @@ def _node_ports(spec: Json, before: Json, store: Store) -> None:
     spec["ports"] = ports
 
 
-def _free(used: set[Any], draw: Callable[[], Any]) -> Any:
-    while (candidate := draw()) in used:
-        continue
-    return candidate
-
-
-def _pod(value: Json, old: Json | None, store: Store) -> None:
-    if old is not None:
+def _pod(value: Json, old: Json, store: Store) -> None:
+    if old:
         return
-    spec = value["spec"] = dict(value["spec"])
-    spec.setdefault("serviceAccountName", "default")
-    spec["serviceAccount"] = spec["serviceAccountName"]
+    spec = value["spec"]
+    spec["serviceAccountName"] = spec["serviceAccount"] = spec.get("serviceAccountName", "default")
     present = {toleration.get("key") for toleration in spec.get("tolerations", ())}
     added = [toleration for toleration in TOLERATIONS if toleration["key"] not in present]
     spec["tolerations"] = [*spec.get("tolerations", ()), *added]
-    name = spec.get("priorityClassName", "")
-    found = store.get("priorityclasses.scheduling.k8s.io", "", name)
-    spec["priority"] = found["value"] if found else 0
-    spec.setdefault("preemptionPolicy", found["preemptionPolicy"] if found else "PreemptLowerPriority")
+    found = store.get("priorityclasses.scheduling.k8s.io", "", spec.get("priorityClassName", "")) or {}
+    spec["priority"] = found.get("value", 0)
+    spec.setdefault("preemptionPolicy", found.get("preemptionPolicy", "PreemptLowerPriority"))
     value["status"] = {"phase": "Pending", "qosClass": _quality(spec)}
 
 
@@ -123,65 +120,51 @@ def _quality(spec: Json) -> str:
     return "Guaranteed" if complete and equal else "Burstable"
 
 
-def _job(value: Json, old: Json | None, store: Store) -> None:
-    if old is not None or value["spec"].get("manualSelector"):
+def _job(value: Json, old: Json, store: Store) -> None:
+    metadata, spec = value["metadata"], value["spec"]
+    if old or spec.get("manualSelector"):
         return
-    metadata, spec = value["metadata"], dict(value["spec"])
-    selector = {"batch.kubernetes.io/controller-uid": metadata["uid"]}
-    labels = {
-        **selector,
-        "batch.kubernetes.io/job-name": metadata["name"],
-        "controller-uid": metadata["uid"],
-        "job-name": metadata["name"],
-    }
+    identity = {"controller-uid": metadata["uid"], "job-name": metadata["name"]}
+    prefixed = {f"batch.kubernetes.io/{key}": text for key, text in identity.items()}
     template = spec["template"]
-    template_labels = {**template["metadata"].get("labels", {}), **labels}
-    spec["template"] = {**template, "metadata": {**template["metadata"], "labels": template_labels}}
-    spec["selector"] = {"matchLabels": selector}
-    metadata["labels"] = {**(metadata.get("labels") or template_labels)}
-    value["spec"] = spec
+    labels = {**template["metadata"].get("labels", {}), **prefixed, **identity}
+    spec["template"] = {**template, "metadata": {**template["metadata"], "labels": labels}}
+    spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": metadata["uid"]}}
+    metadata["labels"] = dict(metadata.get("labels") or labels)
 
 
-def _namespace(value: Json, old: Json | None, store: Store) -> None:
+def _namespace(value: Json, old: Json, store: Store) -> None:
+    if not old:
+        value["status"] = {"phase": "Active"}
     finalizers = old["spec"].get("finalizers", []) if old else ["kubernetes"]
     value["spec"] = {**value["spec"], "finalizers": finalizers} if finalizers else {}
-    if old is None:
-        value["status"] = {"phase": "Active"}
 
 
-def _protected(finalizer: str) -> Callable[[Json, Json | None, Store], None]:
-    def prepare_volume(value: Json, old: Json | None, store: Store) -> None:
-        if old is None:
+def _protected(finalizer: str) -> Callable[[Json, Json, Store], None]:
+    def prepare_volume(value: Json, old: Json, store: Store) -> None:
+        if not old:
             others = [name for name in value["metadata"].get("finalizers", ()) if name != finalizer]
             value["metadata"]["finalizers"] = [*others, finalizer]
-        elif "volumeName" in old["spec"] and "volumeName" not in value["spec"]:
-            value["spec"] = {**value["spec"], "volumeName": old["spec"]["volumeName"]}
+        elif "volumeName" in old["spec"]:
+            value["spec"].setdefault("volumeName", old["spec"]["volumeName"])
 
     return prepare_volume
 
 
-def _definition(value: Json, old: Json | None, store: Store) -> None:
+def _definition(value: Json, old: Json, store: Store) -> None:
     """The sandbox accepts the names at once; upstream a controller does so a moment later."""
-    spec = value["spec"]
-    moment = value["metadata"]["creationTimestamp"]
-    conditions = [
-        ("NamesAccepted", "NoConflicts", "no conflicts found"),
-        ("Established", "InitialNamesAccepted", "the initial names have been accepted"),
-    ]
-    stored = [v["name"] for v in spec.get("versions") or () if v.get("storage")]
-    before = old["status"].get("storedVersions", []) if old else []
-    fresh = [
-        {"type": kind, "status": "True", "lastTransitionTime": moment, "reason": why, "message": text}
-        for kind, why, text in conditions
-    ]
+    spec, status = value["spec"], old.get("status", {})
+    dated = {"status": "True", "lastTransitionTime": value["metadata"]["creationTimestamp"]}
+    fresh = [{"type": kind, **dated, "reason": why, "message": text} for kind, why, text in ESTABLISHED]
+    stored = [version["name"] for version in spec.get("versions") or () if version.get("storage")]
     value["status"] = {
-        "conditions": old["status"]["conditions"] if old else fresh,
+        "conditions": status.get("conditions", fresh),
         "acceptedNames": spec["names"],
-        "storedVersions": [*before, *(name for name in stored if name not in before)],
+        "storedVersions": list(dict.fromkeys([*status.get("storedVersions", ()), *stored])),
     }
 
 
-PREPARE: Mapping[str, Callable[[Json, Json | None, Store], None]] = {
+PREPARE: Mapping[str, Callable[[Json, Json, Store], None]] = {
     "CustomResourceDefinition": _definition,
     "Job": _job,
     "Namespace": _namespace,

@@ -11,7 +11,6 @@ from deploy_pipeline.sandbox.garbage import CLAIMS, claim, definition, namespace
 from deploy_pipeline.sandbox.kinds import DEFINITIONS
 from deploy_pipeline.sandbox.pod_hash import template_hash
 from deploy_pipeline.sandbox.pods import PODS, find, is_active, is_ready, make_pod, pod, seconds_since
-from deploy_pipeline.sandbox.store import Key
 from deploy_pipeline.sandbox.writes import now
 
 SET_HASH = "controller-revision-hash"
@@ -90,7 +89,7 @@ def _make_claims(cluster: Cluster, value: Json, index: int) -> None:
     space = value["metadata"]["namespace"]
     for template in value["spec"].get("volumeClaimTemplates", ()):
         name = f"{template['metadata']['name']}-{value['metadata']['name']}-{index}"
-        if cluster.store.find(Key(CLAIMS, space, name)) is None:
+        if cluster.store.get(CLAIMS, space, name) is None:
             labels = value["spec"]["selector"].get("matchLabels", {})
             metadata = {"name": name, "namespace": space, "labels": labels}
             cluster.create(CLAIMS, None, {"metadata": metadata, "spec": template["spec"]})

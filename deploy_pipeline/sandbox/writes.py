@@ -252,31 +252,32 @@ def _typed(resource: Resource, value: Json, options: Options, complaints: list[s
 
 def _check_identity(target: Target, value: Json) -> None:
     """The body has to be what the path says."""
-    resource = target.resource
+    resource, path = target.resource, target.name
     version, kind = value.get("apiVersion", ""), value.get("kind", "")
-    metadata: Any = value.get("metadata")
-    metadata = metadata if isinstance(metadata, dict) else {}
-    name, space = metadata.get("name"), metadata.get("namespace")
-    if kind and kind != resource.kind:
-        short, group = version.rpartition("/")[2], resource.group.partition(".")[0] or "core"
-        raise bad_request(
-            f'{kind} in version "{short}" cannot be handled as a {resource.kind}: converting ({short}.{kind}) to '
-            f"({group}.{resource.kind}): unknown conversion"
-        )
-    if version and version != resource.group_version:
-        text = f"the API version in the data ({version}) does not match the expected API version"
-        raise bad_request(f"{text} ({resource.group_version})")
-    if target.name and not name:
-        text = f"the name of the object ({target.name} based on URL) was undeterminable"
-        raise bad_request(f"{text}: name must be provided")
-    if target.name and name != target.name:
-        raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({target.name})")
-    if space and space != target.namespace:
-        raise bad_request(
-            f"the namespace of the object ({space}) does not match the namespace on the request ({target.namespace})"
-            if target.name
-            else "the namespace of the provided object does not match the namespace sent on the request"
-        )
+    metadata: Any = value["metadata"] if isinstance(value.get("metadata"), dict) else {}
+    name, space, expected = metadata.get("name"), metadata.get("namespace") or "", resource.group_version
+    short, group = version.rpartition("/")[2], resource.group.partition(".")[0] or "core"
+    other = f"converting ({short}.{kind}) to ({group}.{resource.kind}): unknown conversion"
+    differs = f"the namespace of the object ({space}) does not match the namespace on the request ({target.namespace})"
+    for wrong, message in (
+        (
+            kind not in ("", resource.kind),
+            f'{kind} in version "{short}" cannot be handled as a {resource.kind}: {other}',
+        ),
+        (
+            version not in ("", expected),
+            f"the API version in the data ({version}) does not match the expected API version ({expected})",
+        ),
+        (path and not name, f"the name of the object ({path} based on URL) was undeterminable: name must be provided"),
+        (path and name != path, f"the name of the object ({name}) does not match the name on the URL ({path})"),
+        (path and space not in ("", target.namespace), differs),
+        (
+            space not in ("", target.namespace),
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ),
+    ):
+        if wrong:
+            raise bad_request(message)
 
 
 def _check_config(target: Target, config: Json) -> None:

@@ -158,13 +158,14 @@ def derive_resources(definitions: dict[str, Any]) -> list[dict[str, Any]]:
     }
     return [
         {
-            "gv": gv,
+            "group": gv.rpartition("/")[0],
+            "version": gv.rpartition("/")[2],
             "plural": plural,
             "kind": kinds[gv, plural][0],
             "definition": kinds[gv, plural][1],
             "namespaced": entry["namespaced"],
             "verbs": sorted(entry["verbs"]),
-            "sub": {name: sorted(verbs) for name, verbs in sorted(entry["sub"].items())},
+            "subresources": {name: sorted(verbs) for name, verbs in sorted(entry["sub"].items())},
         }
         for (gv, plural), entry in sorted(found.items(), key=lambda i: (SERVED.index(i[0][0]), i[0]))
         if (gv, plural) in kinds
