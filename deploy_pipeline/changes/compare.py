@@ -132,8 +132,8 @@ def join_path(path: str, key: str) -> str:
 
 
 def element_path(path: str, label: str) -> str:
-    """The path of a list's element."""
-    return f"{path}[{label if _PLAIN_LABEL.fullmatch(label) else json.dumps(label, ensure_ascii=False)}]"
+    """The path of a list's element; other than that of any key."""
+    return f"{path}[{label if _PLAIN_LABEL.fullmatch(label) else f'name={json.dumps(label, ensure_ascii=False)}'}]"
 
 
 def _json(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Paths of fields in objects, as change sets show them: ``spec.template.spec.containers[app].image``.
 
 A part is a key, a key in quotes where it is no plain word (``metadata.annotations["example.com/note"]``), or an element
-of a list: by its name, by its position, or ``*`` for all.
+of a list: by its name (``[name="…"]`` where that is no plain word), by its position, or ``*`` for all.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import re
 from dataclasses import dataclass
 
 _KEY = r"[A-Za-z0-9_$-]+"
-_PART = re.compile(rf'(?:^|(?<!^)\.)(?P<key>{_KEY})|\["(?P<quoted>[^"\\]+)"\]|\[(?P<element>[^\]"]+)\]')
+_PART = re.compile(
+    rf'(?:^|(?<!^)\.)(?P<key>{_KEY})|\["(?P<quoted>[^"\\]+)"\]|\[(?:name="(?P<named>[^"\\]+)"|(?P<element>[^\]"]+))\]'
+)
 _IDENTITY = (("apiVersion",), ("kind",), ("status",), ("metadata", "name"), ("metadata", "namespace"))
 _WHOLE = (("metadata",), ("spec",), ("metadata", "labels"))
 
@@ -39,7 +41,7 @@ class FieldPath:
             if not match:
                 raise ValueError(f"must be a path such as spec.replicas or spec.ports[http].port, not {text!r}")
             key = match["key"] or match["quoted"]
-            parts.append(key or Element(match["element"]))
+            parts.append(key or Element(match["named"] or match["element"]))
             position = match.end()
         if not parts or isinstance(parts[0], Element):
             raise ValueError("must be a path that begins with a key, such as spec.replicas")

@@ -59,6 +59,7 @@ def test_the_limit_for_an_app(limit: PruneLimit, objects: int, allowed: int) -> 
         ("spec.replicas", ("spec", "replicas")),
         ("spec.containers[app].image", ("spec", "containers", Element("app"), "image")),
         ("spec.ports[*].nodePort", ("spec", "ports", Element("*"), "nodePort")),
+        ('spec.env[name="a b"].value', ("spec", "env", Element("a b"), "value")),
         ("spec.ports[0]", ("spec", "ports", Element("0"))),
         ('metadata.annotations["example.com/note"]', ("metadata", "annotations", "example.com/note")),
         ('data["a.b"].c', ("data", "a.b", "c")),
