@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from deploy_pipeline.changes import AppChanges, ObjectChange, Operation
 from deploy_pipeline.channels import Driver
-from deploy_pipeline.cluster.objects import ObjectRef
+from deploy_pipeline.cluster.objects import Manifest, ObjectRef
 from deploy_pipeline.drivers import helm_tool
 from deploy_pipeline.drivers.helm_chart import Chart, read_chart
 from deploy_pipeline.drivers.helm_crds import without_foreign
