@@ -15,10 +15,27 @@ from markdown_it import MarkdownIt
 from deploy_pipeline.changes import AppChanges, ChangeSet, FieldChange, ObjectChange, Operation
 from deploy_pipeline.cluster.objects import ObjectRef
 from deploy_pipeline.forge.comment import LIMIT, DiffContext, diff_comment
+from deploy_pipeline.forge.markup import fold, visible
 from deploy_pipeline.forge.texts import PromotedCommit, ReleaseOutcome, promotion_body, result_comment
 
 RUN = "https://dagster.invalid/runs/1"
-MARKUP = [*"`~\n\r|\\<>@#", "```", "~~~", "\n\n", "</details>", "</code>", "<!--", "-->", "@team", "#1", "<b>", "&lt;"]
+MARKUP = [
+    *"`~\n\r|\\<>@#",
+    "```",
+    "~~~",
+    "\n\n",
+    "</details>",
+    "</code>",
+    "<!--",
+    "-->",
+    "@team",
+    "#1",
+    "<b>",
+    "&lt;",
+    "\ud800",
+    "\u202e",
+    "\x00",
+]
 HOSTILE = st.lists(st.sampled_from(MARKUP) | st.characters(), min_size=1, max_size=12).map("".join)
 
 
@@ -117,6 +134,13 @@ def test_every_text_can_be_sent(word: str) -> None:
     for text in sample(word):
         assert text.encode()
         assert not re.search(r"[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069]", text)
+
+
+@given(HOSTILE)
+def test_no_line_can_end_its_fold(word: str) -> None:
+    """Also a line that begins with it; those of change sets begin with a sign."""
+    page = seen(fold("web", "1 changed", [visible(word), "```", "````"]))
+    assert page.tags == ["details", "summary", "code", "/code", "/summary", "pre", "code", "/code", "/pre", "/details"]
 
 
 def test_a_mention_in_a_value_stands_in_code_only() -> None:
