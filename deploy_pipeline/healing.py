@@ -102,13 +102,8 @@ class _Healing:
         if unapproved:
             return replace(found, not_healed=unapproved)
         obstacles = {app.changes.app: reasons for app in plan.apps if (reasons := tuple(_obstacles(app)))}
-        chosen = tuple(
-            _restoring(app)
-            for app in plan.apps
-            if not app.changes.removed
-            and app.changes.app not in obstacles
-            and (basis.continues or without_finished_jobs(app).changes.changed)
-        )
+        left = [app for app in plan.apps if not app.changes.removed and app.changes.app not in obstacles]
+        chosen = tuple(app for app in map(_restoring, left) if basis.continues or app.changes.changed)
         outcome = self._put_back(plan, chosen, basis, found) if chosen else {}
         return replace(found, apps=tuple(_told(app, obstacles | outcome) for app in found.apps))
 
