@@ -41,10 +41,12 @@ def _measure(stop: threading.Event, *, quick: bool) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
         with fresh_home(Path(folder) / "flow") as home:
             yield from through_dagster.measure(home, stop, pushes=2 if quick else 8)
-        for count in (15,) if quick else (15, 60):
+        for count in (15,) if quick else (15, 60, 250):
             processes = Processes(Path(folder) / "logs")
             try:
-                yield from many_apps.measure(Path(folder) / str(count), Waiting(stop, processes), count=count)
+                yield from many_apps.measure(
+                    Path(folder) / str(count), Waiting(stop, processes), count=count, loops=1 if count > 60 else 2
+                )
             finally:
                 processes.stop()
 

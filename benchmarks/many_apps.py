@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,78 +31,84 @@ _LOOPS = {"kubectl loop": (), "kubectl loop, server-side": ("--server-side",)}
 
 @dataclass(frozen=True)
 class _Seconds:
-    """What one side needed."""
+    """What one side needed to show a state of the apps, and to bring it about; ``promote`` is ours alone."""
 
-    diff_new: float
-    release_new: float
-    diff_same: float
-    release_same: float
+    diff: float
+    release: float
+    promote: float = 0.0
 
 
-def measure(folder: Path, waiting: Waiting, *, count: int) -> Iterator[Figure]:
-    """Ours beside each loop, for ``count`` apps of six objects each."""
+_Measured = Mapping[str, _Seconds]
+
+
+def measure(folder: Path, waiting: Waiting, *, count: int, loops: int = len(_LOOPS)) -> Iterator[Figure]:
+    """Ours beside the first of the loops, for ``count`` apps of six objects each."""
     tree = folder / "tree"
     _write_apps(tree, count)
     rendering, ours = _deployer(folder, tree, waiting)
     yield Figure(f"{count} apps: render, once for a push", rendering)
-    for name, options in _LOOPS.items():
+    for state, seconds in ours.items():
+        yield Figure(f"{count} apps, {state}: promote", seconds.promote)
+    for name, options in list(_LOOPS.items())[:loops]:
         theirs = _loop(_cluster(folder, f"loop-{count}{''.join(options)}", waiting), tree, options, waiting)
-        yield Figure(f"{count} apps, all new: diff", ours.diff_new, "s", None, name, theirs.diff_new)
-        yield Figure(f"{count} apps, all new: promote, release", ours.release_new, "s", None, name, theirs.release_new)
-        yield Figure(f"{count} apps, unchanged: diff", ours.diff_same, "s", None, name, theirs.diff_same)
-        yield Figure(f"{count} apps, unchanged: release", ours.release_same, "s", None, name, theirs.release_same)
+        for state, seconds in ours.items():
+            other = theirs[state]
+            yield Figure(f"{count} apps, {state}: diff", seconds.diff, "s", None, name, other.diff)
+            yield Figure(f"{count} apps, {state}: release", seconds.release, "s", None, name, other.release)
 
 
-def _deployer(folder: Path, tree: Path, waiting: Waiting) -> tuple[float, _Seconds]:
-    """Seconds of rendering, and of what follows, by the same functions that the ops call."""
+def _states(tree: Path) -> Iterator[str]:
+    """Each state of the apps, in turn; what differs from the one before is written when it is asked for."""
+    _set_images(tree, 1, every=True)
+    yield "all new"
+    yield "unchanged"
+    _set_images(tree, 2, every=False)
+    yield "one changed"
+    _set_images(tree, 3, every=True)
+    yield "all changed"
+
+
+def _deployer(folder: Path, tree: Path, waiting: Waiting) -> tuple[float, _Measured]:
+    """Seconds of the first rendering, and of what follows, by the same functions that the ops call."""
     kubeconfig = _cluster(folder, f"ours-{len(list(tree.glob('apps/*')))}", waiting)
     origin = folder / "origin.git"
+    _git(folder, "init", "--quiet", "--bare", "--initial-branch=main", str(origin))
     _git(tree, "init", "--quiet", "--initial-branch=main")
-    _git(tree, "add", "--all")
-    _git(tree, "-c", "user.name=Bench", "-c", "user.email=bench@example.invalid", "commit", "--quiet", "-m", "Apps")
-    _git(tree, "clone", "--quiet", "--bare", str(tree), str(origin))
     settings = Settings(repository=origin.as_uri(), state_dir=folder / "state", kubeconfig=kubeconfig)
     deployer = Deployer.from_settings(settings)
-
-    def release() -> None:
-        release_channel(deployer, _CHANNEL, trigger="cli", progress=silent, on_app=lambda _: None)
-
-    def promote_and_release() -> None:
-        promote(deployer, _CHANNEL, "main", approved_by="bench", progress=silent)
-        release()
-
-    rendering, result = timed(lambda: render(deployer, "main", progress=silent))
-    assert result.objects == _OBJECTS * len(result.apps)
-    diff_new, new = timed(lambda: diff_promotion(deployer, _CHANNEL, "main", progress=silent))
-    assert new.counts["create"] == result.objects
-    release_new, _ = timed(promote_and_release)
-    diff_same, same = timed(lambda: diff_promotion(deployer, _CHANNEL, "main", progress=silent))
-    assert same.is_empty
-    release_same, _ = timed(release)
-    return rendering, _Seconds(diff_new, release_new, diff_same, release_same)
+    rendering: list[float] = []
+    measured = {}
+    for state in _states(tree):
+        _push(tree, origin)
+        rendering.append(timed(lambda: render(deployer, "main", progress=silent))[0])
+        measured[state] = _Seconds(
+            diff=timed(lambda: diff_promotion(deployer, _CHANNEL, "main", progress=silent))[0],
+            promote=timed(lambda: promote(deployer, _CHANNEL, "main", approved_by="bench", progress=silent))[0],
+            release=timed(_release(deployer))[0],
+        )
+    return rendering[0], measured
 
 
-def _loop(kubeconfig: Path, tree: Path, options: tuple[str, ...], waiting: Waiting) -> _Seconds:
+def _release(deployer: Deployer) -> Callable[[], object]:
+    return lambda: release_channel(deployer, _CHANNEL, trigger="cli", progress=silent, on_app=lambda _: None)
+
+
+def _loop(kubeconfig: Path, tree: Path, options: tuple[str, ...], waiting: Waiting) -> _Measured:
     apps = sorted(tree.glob("apps/*"))
 
-    def loop(verb: str, *, expected: int) -> float:
-        def each() -> None:
-            for app in apps:
-                command = [tool_path("kubectl"), "--kubeconfig", str(kubeconfig), verb, *options, "-k", str(app)]
-                done = subprocess.run(command, capture_output=True, check=False)
-                assert done.returncode == expected, done
-                if waiting.stop.is_set():
-                    raise Stopped
+    def loop(verb: str) -> None:
+        for app in apps:
+            command = [tool_path("kubectl"), "--kubeconfig", str(kubeconfig), verb, *options, "-k", str(app)]
+            done = subprocess.run(command, capture_output=True, check=False)
+            # kubectl diff ends with 1 if there are differences.
+            assert done.returncode in ((0, 1) if verb == "diff" else (0,)), done
+            if waiting.stop.is_set():
+                raise Stopped
 
-        return timed(each)[0]
-
-    # kubectl diff ends with 1 if there are differences.
-    return _Seconds(
-        diff_new=loop("diff", expected=1),
-        release_new=loop("apply", expected=0),
-        diff_same=loop("diff", expected=0),
-        release_same=loop("apply", expected=0),
-    )
+    return {
+        state: _Seconds(diff=timed(lambda: loop("diff"))[0], release=timed(lambda: loop("apply"))[0])
+        for state in _states(tree)
+    }
 
 
 def _cluster(folder: Path, name: str, waiting: Waiting) -> Path:
@@ -118,14 +124,21 @@ def _cluster(folder: Path, name: str, waiting: Waiting) -> Path:
     return kubeconfig
 
 
-def _git(tree: Path, *arguments: str) -> None:
-    command = ["git", "-C", str(tree), *arguments]
+def _push(tree: Path, origin: Path) -> None:
+    _git(tree, "add", "--all")
+    identity = ("-c", "user.name=Bench", "-c", "user.email=bench@example.invalid")
+    _git(tree, *identity, "commit", "--quiet", "--allow-empty", "-m", "Apps")
+    _git(tree, "push", "--quiet", str(origin), "HEAD:main")
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    command = ["git", "-C", str(folder), *arguments]
     subprocess.run(command, check=True, capture_output=True)
 
 
 def _write_apps(tree: Path, count: int) -> None:
     """A repository with one channel of ``count`` apps."""
-    names = [f"app-{number:02d}" for number in range(count)]
+    names = [f"app-{number:03d}" for number in range(count)]
     releases = [{"name": name, "driver": "kustomize", "kustomize_dir": f"apps/{name}"} for name in names]
     _write(tree / "channels" / f"{_CHANNEL}.yaml", {"channel": _CHANNEL, "releases": releases})
     _write(tree / "deploy.yaml", {"include": ["channels/**", "apps/**", "deploy.yaml"]})
@@ -135,6 +148,16 @@ def _write_apps(tree: Path, count: int) -> None:
             _write(tree / "apps" / name / f"{manifest['kind'].lower()}.yaml", manifest)
         resources = [f"{manifest['kind'].lower()}.yaml" for manifest in objects]
         _write(tree / "apps" / name / "kustomization.yaml", {"namespace": _CHANNEL, "resources": resources})
+
+
+def _set_images(tree: Path, version: int, *, every: bool) -> None:
+    """Let the Deployment of each app, or of the first one, run this version of its image."""
+    apps = sorted(tree.glob("apps/*"))
+    for app in apps if every else apps[:1]:
+        path = app / "deployment.yaml"
+        manifest = yaml.safe_load(path.read_text())
+        manifest["spec"]["template"]["spec"]["containers"][0]["image"] = f"registry.example/app:{version}"
+        _write(path, manifest)
 
 
 def _objects(name: str) -> list[dict[str, Any]]:
