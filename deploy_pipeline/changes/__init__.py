@@ -1,7 +1,14 @@
 """Change sets: what a release would do to the live cluster, exact, masked and with a digest."""
 
 from deploy_pipeline.changes.change_set import AppChanges, ChangeSet, FieldChange, ObjectChange, Operation
-from deploy_pipeline.changes.compare import element_path, field_changes, join_path, labels, without_server_choices
+from deploy_pipeline.changes.compare import (
+    element_path,
+    field_changes,
+    is_same,
+    join_path,
+    labels,
+    without_server_choices,
+)
 from deploy_pipeline.changes.field_owners import FieldOwners
 from deploy_pipeline.changes.report import differences, markdown, summary, text
 
@@ -15,6 +22,7 @@ __all__ = [
     "differences",
     "element_path",
     "field_changes",
+    "is_same",
     "join_path",
     "labels",
     "markdown",

@@ -48,6 +48,11 @@ def field_changes(
     )
 
 
+def is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two states of an object differ in nothing but what the server keeps for itself."""
+    return _json(_without_server(one)) == _json(_without_server(other))
+
+
 def without_server_choices(dry_run: Mapping[str, Any], desired: Mapping[str, Any]) -> dict[str, Any]:
     """The dry run of a creation without what the server chose by chance: addresses, ports, tokens of this try."""
     group = str(desired["apiVersion"]).rpartition("/")[0]
@@ -67,10 +72,12 @@ def _without_node_ports(ports: Sequence[Mapping[str, Any]], asked: Sequence[Mapp
 
 
 def _normal(state: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
-    masked = redactor.mask_object(state)
-    masked.pop("status", None)
-    masked["metadata"] = {k: v for k, v in masked["metadata"].items() if k not in _SERVER_METADATA and v != {}}
-    return masked
+    return redactor.mask_object(_without_server(state))
+
+
+def _without_server(state: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = {k: v for k, v in state["metadata"].items() if k not in _SERVER_METADATA and v != {}}
+    return {**{k: v for k, v in state.items() if k != "status"}, "metadata": metadata}
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

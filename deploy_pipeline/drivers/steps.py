@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from deploy_pipeline.changes import FieldChange, ObjectChange, Operation, field_changes, without_server_choices
+from deploy_pipeline.changes import FieldChange, ObjectChange, Operation, field_changes, is_same, without_server_choices
 from deploy_pipeline.cluster.managed_fields import handed_over, without_handed_over
 from deploy_pipeline.cluster.objects import FIELD_MANAGER, Manifest, ObjectRef
 from deploy_pipeline.cluster.ownership import foreign_owner
@@ -122,18 +122,17 @@ def _certain(
     The server makes up some fields (addresses, ports, the selector of a Job): what differs between two tries is made
     up. An object to which the server adds nothing is tried once.
     """
-    first = _changes_of_try(target, before, manifest, attempt())
-    if first == field_changes(before, manifest, target.redactor):
-        return first
-    second = _changes_of_try(target, before, manifest, attempt())
-    return tuple(change for change in first if change in second)
+    first = _made(manifest, attempt())
+    changes = field_changes(before, first, target.redactor)
+    if is_same(first, manifest) or is_same(first, second := _made(manifest, attempt())):
+        return changes
+    others = field_changes(before, second, target.redactor)
+    return tuple(change for change in changes if change in others)
 
 
-def _changes_of_try(
-    target: Target, before: Manifest | None, manifest: Manifest, tried: Manifest | None
-) -> tuple[FieldChange, ...]:
-    made = without_server_choices(tried, manifest) if tried else manifest
-    return field_changes(before, made, target.redactor)
+def _made(manifest: Manifest, tried: Manifest | None) -> Manifest:
+    """What a try made of a manifest, as far as the server may make the same again; the manifest if it could not try."""
+    return without_server_choices(tried, manifest) if tried else manifest
 
 
 def check_owner(target: Target, live: Manifest) -> None:
