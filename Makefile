@@ -44,9 +44,9 @@ test: setup ## run the tests, but for the long ones (ARGS="-k name" narrows)
 test-long: setup ## run the tests that take more than about 20 seconds each
 	@$(BIN)/python -m pytest --timeout 900 -m "long and not cluster" $(ARGS)
 
-test-cluster: setup ## run the tests that need a real cluster, on the one KUBECONFIG names
+test-cluster: setup ## run random histories and releases on a real cluster (KUBECONFIG=file)
 	@test -n "$$KUBECONFIG" || { echo "error: KUBECONFIG names no cluster" >&2; exit 2; }
-	@$(BIN)/python -m pytest --timeout 900 -m cluster $(ARGS)
+	@$(BIN)/python -m pytest -m "not long" --cluster "$$KUBECONFIG" tests/cluster_suite tests/properties $(ARGS)
 
 lint: $(VENV) ## check style, format, types and layers
 	@$(BIN)/ruff check

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ Json = dict[str, Any]
 # What lives by itself in every cluster, or is only another view of objects that are listed anyway.
 _NEVER_LISTED = frozenset(("events", "leases", "componentstatuses", "nodes", "controllerrevisions"))
 _GONE_SECONDS = 60.0
+_FOREGROUND = {"propagationPolicy": "Foreground"}
 
 
 class Key(NamedTuple):
@@ -105,7 +106,9 @@ class ClusterView:
         """Delete objects with all that hangs on them, and wait until they are gone. Gone already is fine."""
         paths = [self.path(manifest) for manifest in manifests]
         for path in paths:
-            status, answer = self.send("DELETE", path, {"propagationPolicy": "Foreground"})
+            # A namespace empties itself; what others own goes first, so that nothing of it is left to see.
+            options = None if path.startswith("/api/v1/namespaces/") and path.count("/") == 4 else _FOREGROUND
+            status, answer = self.send("DELETE", path, options)
             if status not in (200, 202, 404):
                 raise Refused(f"DELETE {path}: {status} {answer.get('message')}")
         deadline = time.monotonic() + _GONE_SECONDS
@@ -119,24 +122,39 @@ class ClusterView:
         """Whether the cluster knows the manifest's kind."""
         return self._find(manifest["apiVersion"], manifest["kind"]) is not None
 
-    def dump(self) -> dict[Key, Json]:
-        """Every object of every kind in every namespace, whole."""
-        return dict(self._listed((*self._kinds(), *self._custom_kinds())))
+    def dump(self, namespaces: Sequence[str] = ()) -> dict[Key, Json]:
+        """Every object of every kind, whole: cluster-wide, and in these namespaces; none named are all."""
+        return dict(self._listed((*self._kinds(), *self._custom_kinds()), namespaces))
 
     def cluster_wide(self) -> Iterator[tuple[Key, Json]]:
         """The objects without a namespace."""
         return self._listed(kind for kind in self._kinds() if not kind.namespaced)
 
-    def _listed(self, kinds: Iterable[Served]) -> Iterator[tuple[Key, Json]]:
+    def may_create(self, group: str, plural: str) -> bool:
+        """Whether the account may make objects of a kind that is cluster-wide."""
+        asked = {"verb": "create", "group": group, "resource": plural}
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": asked},
+        }
+        answer = self.done("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body)
+        return bool(answer["status"]["allowed"])
+
+    def _listed(self, kinds: Iterable[Served], namespaces: Sequence[str] = ()) -> Iterator[tuple[Key, Json]]:
         for served in kinds:
-            status, body = self.send("GET", f"{served.base}/{served.plural}")
-            if status in (403, 404, 405):
-                continue  # a group that is not reachable for this account, or a definition that just went
-            for listed in body["items"]:
-                item = {"apiVersion": served.api_version, "kind": served.kind, **listed}
-                group = served.api_version.rpartition("/")[0]
-                metadata = item["metadata"]
-                yield Key(group, served.kind, metadata.get("namespace", ""), metadata["name"]), item
+            middles = [f"/namespaces/{name}" for name in namespaces] if served.namespaced and namespaces else [""]
+            for middle in middles:
+                for item in self._items(f"{served.base}{middle}/{served.plural}"):
+                    metadata = item["metadata"]
+                    group = served.api_version.rpartition("/")[0]
+                    key = Key(group, served.kind, metadata.get("namespace", ""), metadata["name"])
+                    yield key, {"apiVersion": served.api_version, "kind": served.kind, **item}
+
+    def _items(self, path: str) -> list[Json]:
+        """The objects of a list; none where the account may not look or the definition just went."""
+        status, body = self.send("GET", path)
+        return list(body["items"]) if status < 400 else []
 
     def _kinds(self) -> tuple[Served, ...]:
         """The kinds the server has by itself, each in its preferred version; asked for once."""

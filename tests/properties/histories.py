@@ -36,19 +36,20 @@ class Deed:
 class History:
     """The manifests of each app in two states, and what happens in the cluster in between.
 
-    An app that is not in a state is not in the channel then.
+    An app that is not in a state is not in the channel then. ``keys``: what else the channel file says, of each ``app``
+    and of the ``channel``.
     """
 
     first: dict[str, list[Json]]
     deeds: list[Deed]
     second: dict[str, list[Json]]
     driver: str = "kustomize"
-    options: dict[str, Any] = field(default_factory=dict)
+    keys: dict[str, Json] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         parts = {"first": self.first, "deeds": [(d.how, d.manifest) for d in self.deeds], "second": self.second}
         return "\n" + yaml.dump(
-            {**parts, "driver": self.driver, "options": self.options}, Dumper=_Plain, sort_keys=False, width=110
+            {**parts, "driver": self.driver, "keys": self.keys}, Dumper=_Plain, sort_keys=False, width=110
         )
 
 

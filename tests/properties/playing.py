@@ -38,24 +38,23 @@ def play(place: Place, history: History) -> bool:
     Raises AssertionError when a promise is broken: what is shown is what is done, in every process; then nothing is
     left to do; what is refused changes nothing.
     """
-    world = place.stage.world
-    branch = place.commit(history, history.first)
-    world.promote(branch, place.name)
-    world.release(place.name)
+    place.commit(history.first, driver=history.driver, **history.keys)
+    place.promote()
+    place.release()
     for deed in history.deeds:
         place.do(deed)
-    place.commit(history, history.second)
+    place.commit(history.second, driver=history.driver, **history.keys)
     before = place.dump()
-    place.stage.other.ask(place.name, branch)
+    place.stage.other.ask(place.name, place.branch)
     try:
-        promotion = world.promote(branch, place.name)
+        promotion = place.promote()
     except DeployError as refused:
         note(f"refused: {refused}")
         assert "refused" in place.stage.other.answer(), "another process refuses nothing"
         _assert_kept(broken_promises(None, before, place.dump()))
         return False
     _assert_same(place.stage.other.answer(), promotion.change_set)
-    world.release(place.name)
+    place.release()
     _assert_kept(broken_promises(promotion.change_set, before, place.dump()))
     left = [
         f"{app.app}: {change}" for app in place.diff().apps for change in (*app.changed, *filter(None, [app.reapply]))

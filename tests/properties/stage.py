@@ -14,19 +14,21 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from deploy_pipeline.changes import ChangeSet
 from deploy_pipeline.deployer import Deployer, silent
-from deploy_pipeline.promotion import diff_promotion
+from deploy_pipeline.promotion import Promotion, diff_promotion
+from deploy_pipeline.release import ReleaseResult
 from deploy_pipeline.rendering.manifests import write_manifests
 from deploy_pipeline.settings import Settings
 from tests.actions.conftest import World
 from tests.properties.cluster_view import APPLY_PATCH, MERGE_PATCH, ClusterView, Json, Key
-from tests.properties.histories import Deed, History
+from tests.properties.histories import Cast, Deed
 from tests.support.origin import Origin
 
 _SOMEBODY = "alice"
@@ -37,7 +39,6 @@ _DRIVERS: dict[str, Callable[[str, str], Json]] = {
         "namespace": here,
         "helm_name": app,
         "helm_chart": f"apps/{app}",
-        "timeout": "60s",
     },
 }
 
@@ -106,6 +107,16 @@ class Stage:
             other.end()
             view.delete(namespace_of(f"{name}-system"))
 
+    def able(self, cast: Cast) -> Cast:
+        """The cast without the kinds that cannot be played on this cluster.
+
+        Cluster roles need rights of their own, and whether a claim is ever bound depends on the storage there is.
+        """
+        missing = set() if self.alone else {"PersistentVolumeClaim"}
+        if not self.view.may_create("rbac.authorization.k8s.io", "clusterroles"):
+            missing.add("ClusterRole")
+        return replace(cast, kinds=tuple(kind for kind in cast.kinds if kind[1] not in missing))
+
     @contextmanager
     def place(self) -> Iterator[Place]:
         """Names for one history; whatever was made under them is deleted in the end."""
@@ -127,17 +138,31 @@ class Place:
         """A manifest with the names of this place."""
         return dict(json.loads(json.dumps(manifest).replace("@", self.name)))
 
-    def commit(self, history: History, state: Mapping[str, list[Json]]) -> str:
-        """Commit a state of a history as a candidate; returns its branch."""
-        listed = [{"name": app, **history.options, **_DRIVERS[history.driver](app, self.name)} for app in state]
-        channel = {"channel": self.name, "prune_limit": "100%", "releases": listed}
-        files: dict[str, str | bytes | None] = {f"channels/{self.name}.yaml": yaml.safe_dump(channel)}
-        for app, manifests in state.items():
+    def commit(
+        self,
+        state: Mapping[str, list[Json]],
+        *,
+        driver: str = "kustomize",
+        app: Mapping[str, Any] = {},
+        channel: Mapping[str, Any] = {},
+    ) -> str:
+        """Commit the manifests of each app as a candidate; returns its branch.
+
+        ``app`` and ``channel`` are further keys of each app and of the channel in the channel file.
+        """
+        listed = [{"name": name, **app, **_DRIVERS[driver](name, self.name)} for name in state]
+        file = {"channel": self.name, "prune_limit": "100%", "releases": listed, **channel}
+        files: dict[str, str | bytes | None] = {f"channels/{self.name}.yaml": yaml.safe_dump(file)}
+        for name, manifests in state.items():
             here = [self.real(manifest) for manifest in manifests]
-            files |= self._kustomized(app, here) if history.driver == "kustomize" else _chart(app, here)
-        branch = f"candidates/{self.name}"
-        self.stage.world.origin.commit(branch, files)
-        return branch
+            files |= self._kustomized(name, here) if driver == "kustomize" else _chart(name, here)
+        self.stage.world.origin.commit(self.branch, files)
+        return self.branch
+
+    @property
+    def branch(self) -> str:
+        """The branch of the candidate."""
+        return f"candidates/{self.name}"
 
     def _kustomized(self, app: str, manifests: list[Json]) -> dict[str, str | bytes]:
         owned = [self._owned(manifest, app) for manifest in manifests]
@@ -151,14 +176,22 @@ class Place:
         metadata = manifest["metadata"]
         return {**manifest, "metadata": {**metadata, "labels": {**metadata.get("labels", {}), **labels}}}
 
+    def promote(self) -> Promotion:
+        """Promote the candidate."""
+        return self.stage.world.promote(self.branch, self.name)
+
+    def release(self) -> ReleaseResult:
+        """Release the channel."""
+        return self.stage.world.release(self.name)
+
     def diff(self) -> ChangeSet:
         """What a release of the candidate would do now."""
-        return diff_promotion(self.stage.world.deployer, self.name, f"candidates/{self.name}", progress=silent)
+        return diff_promotion(self.stage.world.deployer, self.name, self.branch, progress=silent)
 
     def dump(self) -> dict[Key, Json]:
         """Every object but the deployer's own; on a cluster that others use as well, of this place only."""
         system = f"{self.stage.name}-system"
-        everything = self.stage.view.dump()
+        everything = self.stage.view.dump(() if self.stage.alone else (self.name, f"{self.name}-b"))
         return {
             key: item
             for key, item in everything.items()
