@@ -55,9 +55,12 @@ def merged_pull_request(
 
 
 def _number(connection: Connection, commit: str, branch: str) -> int | None:
-    """The merged pull request of a commit; right after a merge GitHub's index may not have it, but the list has."""
+    """The merged pull request of a commit: of the last hundred into the branch, else of GitHub's index of commits.
+
+    The index alone would not do: it has a merge some time later only.
+    """
     recent: Parameters = {"state": "closed", "base": branch, "sort": "updated", "direction": "desc", "per_page": 100}
-    for listed in (connection.items(f"commits/{commit}/pulls"), connection.get("pulls", recent)):
+    for listed in (connection.get("pulls", recent), connection.items(f"commits/{commit}/pulls")):
         for pull in listed:
             if pull["merged_at"] and pull["base"]["ref"] == branch and pull["merge_commit_sha"] == commit:
                 return int(pull["number"])
