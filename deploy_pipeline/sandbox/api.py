@@ -9,7 +9,7 @@ import itertools
 import threading
 from collections.abc import Iterator
 
-from deploy_pipeline.sandbox import discovery, protobuf, reading, reviews, scale
+from deploy_pipeline.sandbox import discovery, protobuf, questions, reading
 from deploy_pipeline.sandbox.body import read_object
 from deploy_pipeline.sandbox.deletes import Deleter
 from deploy_pipeline.sandbox.errors import ApiError, Json, bad_request, method_not_allowed, no_resource
@@ -83,8 +83,8 @@ class Api:
         ):
             raise no_resource()
         target = Target(resource, namespace, name, subresource)
-        if reviews.is_review(resource):
-            return Answer(201, reviews.answer(resource, self._body(request, resource)[0]))
+        if questions.is_review(resource):
+            return Answer(201, questions.review(resource, self._body(request, resource)[0]))
         if not name:
             return self._collection(request, target)
         if subresource == "scale":
@@ -152,11 +152,11 @@ class Api:
 
     def _scale(self, request: Request, target: Target) -> Answer:
         if request.method == "GET":
-            return Answer(200, scale.of(self.writer.live(target), target.resource))
+            return Answer(200, questions.scale(self.writer.live(target), target.resource))
         if request.method not in ("PUT", "PATCH"):
             raise method_not_allowed()
         with self.store.lock:
-            return Answer(200, scale.change(self.writer, target, request))
+            return Answer(200, questions.rescale(self.writer, target, request))
 
     def _body(self, request: Request, resource: Resource) -> tuple[Json, list[str]]:
         """The object of a write, and what strict field validation complains about."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import copy
 import datetime
+import functools
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -149,6 +150,7 @@ def go_type(node: Node) -> str:
     return GO_TYPES.get(node.scalar) or str(node.raw.get("format", "int64"))
 
 
+@functools.lru_cache(maxsize=256)
 def empty_object(node: Node) -> Json:
     """What a freshly made Go object looks like: the state before a create, for field ownership."""
     found: Json = {} if node.custom else Conversion("", "", defaulting=False).convert({}, node)

@@ -6,7 +6,7 @@ follows for dependents is the garbage collector's business (`garbage`).
 
 from __future__ import annotations
 
-from deploy_pipeline.sandbox.errors import ApiError, Json, forbidden
+from deploy_pipeline.sandbox.errors import ApiError, Json, refusal
 from deploy_pipeline.sandbox.kinds import DEFINITIONS, Resource, Target
 from deploy_pipeline.sandbox.request import DeleteOptions
 from deploy_pipeline.sandbox.writes import Warnings, Writer, now
@@ -66,7 +66,7 @@ def _check(resource: Resource, live: Json, options: DeleteOptions) -> None:
         details = {"name": metadata["name"], "group": resource.group, "kind": resource.kind}
         raise ApiError(409, "Conflict", message, details)
     if resource.key == "namespaces" and metadata["name"] in PROTECTED:
-        raise forbidden(resource, metadata["name"], "this namespace may not be deleted")
+        raise refusal("Forbidden", resource, metadata["name"], "this namespace may not be deleted")
 
 
 def _finalizers(resource: Resource, live: Json, policy: str) -> list[str]:

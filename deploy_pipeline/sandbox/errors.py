@@ -16,6 +16,15 @@ if TYPE_CHECKING:  # which itself needs the words of this module
 Json = dict[str, Any]
 Cause = dict[str, str]  # one invalid field of an object: reason, message, field
 NOTHING: Any = object()
+MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+REFUSALS: Mapping[str, tuple[int, str]] = {
+    "AlreadyExists": (409, '{key} "{name}" already exists'),
+    "Conflict": (409, 'Operation cannot be fulfilled on {key} "{name}": {why}'),
+    "Forbidden": (403, '{key} "{name}" is forbidden: {why}'),
+    "NotFound": (404, '{key} "{name}" not found'),
+}
+_SORTED = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode  # made once: json.dumps makes one a call
 CAUSES: Mapping[str, str] = {
     "Duplicate": "Duplicate value",
     "Forbidden": "Forbidden",
@@ -68,29 +77,11 @@ def method_not_allowed() -> ApiError:
     return ApiError(405, "MethodNotAllowed", message, {})
 
 
-def not_found(resource: Resource, name: str) -> ApiError:
-    """404: no such object."""
-    details = {"name": name, "group": resource.group, "kind": resource.plural}
-    return ApiError(404, "NotFound", f'{resource.key} "{name}" not found', details)
-
-
-def already_exists(resource: Resource, name: str, *, deleting: bool) -> ApiError:
-    """409: the name is taken."""
-    message = f'{"object is being deleted: " * deleting}{resource.key} "{name}" already exists'
-    return ApiError(409, "AlreadyExists", message, {"name": name, "group": resource.group, "kind": resource.plural})
-
-
-def conflict(resource: Resource, name: str, why: str = "") -> ApiError:
-    """409: optimistic locking failed."""
-    why = why or "the object has been modified; please apply your changes to the latest version and try again"
-    message = f'Operation cannot be fulfilled on {resource.key} "{name}": {why}'
-    return ApiError(409, "Conflict", message, {"name": name, "group": resource.group, "kind": resource.plural})
-
-
-def forbidden(resource: Resource, name: str, why: str, causes: Sequence[Cause] = ()) -> ApiError:
-    """403: admission refuses."""
+def refusal(reason: str, resource: Resource, name: str, why: str = "", causes: Sequence[Cause] = ()) -> ApiError:
+    """One of REFUSALS about an object."""
+    code, text = REFUSALS[reason]
     details = {"name": name, "group": resource.group, "kind": resource.plural, "causes": list(causes)}
-    return ApiError(403, "Forbidden", f'{resource.key} "{name}" is forbidden: {why}', details)
+    return ApiError(code, reason, text.format(key=resource.key, name=name, why=why or MODIFIED), details)
 
 
 def invalid(group: str, kind: str, name: str, causes: Sequence[Cause]) -> ApiError:
@@ -108,7 +99,7 @@ def invalid_option(kind: str, found: Cause) -> ApiError:
 
 def text_of(value: Any) -> str:
     """A value as error messages quote it: compact JSON with sorted keys."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _SORTED.encode(value)
 
 
 def cause(kind: str, field: str, detail: str = "", value: Any = NOTHING) -> Cause:

@@ -7,7 +7,6 @@ small GET; this one reads what an API server needs and nothing else.
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from typing import BinaryIO
 from urllib.parse import unquote
 
 from deploy_pipeline.sandbox.api import Api, Stream
-from deploy_pipeline.sandbox.errors import internal
+from deploy_pipeline.sandbox.errors import internal, to_json
 from deploy_pipeline.sandbox.request import Answer, Request
 
 REASONS = {status.value: status.phrase for status in HTTPStatus}
@@ -108,7 +107,7 @@ def encode(answer: Answer) -> bytes:
     """The whole response."""
     body = answer.body
     if not isinstance(body, bytes):
-        text = body if isinstance(body, str) else json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+        text = body if isinstance(body, str) else to_json(body)
         body = text.encode()
     head = [
         f"HTTP/1.1 {answer.code} {REASONS.get(answer.code, '')}\r\n{SERVER}",
@@ -127,7 +126,7 @@ def send_stream(connection: socket.socket, events: Stream) -> None:
     connection.sendall(head.encode())
     for event in events:
         if event is not None:
-            line = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+            line = to_json(event).encode() + b"\n"
             connection.sendall(f"{len(line):x}\r\n".encode() + line + b"\r\n")
             continue
         with contextlib.suppress(BlockingIOError):  # nothing to read: a client that only listens is still there

@@ -67,14 +67,6 @@ class Write:
         return fields if self.part == "all" else frozenset(p for p in fields if (p[0] == "f:status") == status)
 
 
-class ConflictError(Exception):
-    """Other managers own fields that an apply changes."""
-
-    def __init__(self, fields: Managers) -> None:
-        super().__init__("conflict")
-        self.fields = fields
-
-
 # Fields that nobody owns.
 _SYSTEM = "name namespace creationTimestamp selfLink uid clusterName generation managedFields resourceVersion"
 STRIPPED = {("f:apiVersion",), ("f:kind",), ("f:metadata",), *(("f:metadata", f"f:{n}") for n in _SYSTEM.split())}
@@ -123,28 +115,22 @@ def without_managed_fields(value: Json) -> Json:
     return {**value, "metadata": metadata}
 
 
-def _transfer(changes: Comparison, managers: Managers, writer: ManagerId | None, *, force: bool) -> Managers:
-    """Take changed and removed fields from the other managers; without force, only removed ones."""
-    changed = changes.modified | changes.added
-    others = {manager: owned for manager, owned in managers.items() if manager != writer}
-    if not force and (conflicts := _narrowed(others, lambda fields: fields & changed)):
-        raise ConflictError(conflicts)
-    left = _narrowed(others, lambda fields: fields - changed - changes.removed)
-    return {
-        manager: left.get(manager, owned) for manager, owned in managers.items() if manager in left or manager == writer
-    }
+def _without(managers: Managers, changes: Comparison, writer: ManagerId | None = None) -> Managers:
+    """The managers after the writer took from the others what changed or went."""
+    taken = changes.added | changes.modified | changes.removed
+    return _narrowed(managers, lambda owner, fields: fields if owner == writer else fields - taken)
 
 
-def _narrowed(managers: Managers, part: Callable[[Set], Set]) -> Managers:
+def _narrowed(managers: Managers, part: Callable[[ManagerId, Set], Set]) -> Managers:
     """A part of what each manager owns; those without any are left out."""
-    narrow = {manager: replace(owned, fields=part(owned.fields)) for manager, owned in managers.items()}
+    narrow = {manager: replace(owned, fields=part(manager, owned.fields)) for manager, owned in managers.items()}
     return {manager: owned for manager, owned in narrow.items() if owned.fields}
 
 
 def update(live: Json, new: Json, managers: Managers, write: Write) -> Managers:
     """Ownership after a create, replace or patch: the writer owns what it changed."""
     changes = compare(live, new, write.node)
-    result = _transfer(changes, managers, None, force=True)
+    result = _without(managers, changes)
     if taken := write.mine(frozenset(changes.modified | changes.added)) - STRIPPED:
         before = result.get(write.manager)
         fields = taken | before.fields if before else taken
@@ -158,20 +144,18 @@ def server_side_apply(live: Json, config: Json, write: Write, *, force: bool) ->
     if not managers and live["metadata"].get("uid"):  # written before anybody kept track
         unknown = ManagerId("before-first-apply", "Update", "", write.version)
         managers = update({}, before, {}, replace(write, manager=unknown))
-    try:
-        merged, managers = apply(before, config, managers, write, force=force)
-    except ConflictError as error:
-        left = _upgrade(error.fields, before, write.node) if write.manager.name == KUBECTL else error.fields
-        if left:
-            raise _conflict(left) from None
-        merged, managers = apply(before, config, managers, write, force=True)
+    merged, managers, conflicts = apply(before, config, managers, write)
+    if write.manager.name == KUBECTL:
+        conflicts = _upgrade(conflicts, before, write.node)
+    if conflicts and not force:
+        raise _conflict(conflicts)
     if write.manager.name == KUBECTL and _last_applied(before):
         merged = _with_last_applied(merged, config)
     return {**merged, "metadata": dict(merged["metadata"])}, managers
 
 
-def apply(live: Json, config: Json, managers: Managers, write: Write, *, force: bool) -> tuple[Json, Managers]:
-    """Server-side apply: the merged object and the new owners, or ConflictError."""
+def apply(live: Json, config: Json, managers: Managers, write: Write) -> tuple[Json, Managers, Managers]:
+    """Server-side apply: the merged object, its owners afterwards, and whose fields that takes away."""
     merged = merge(live, config, write.node)
     everything = write.mine(frozenset(fieldset.of_value(config, write.node)))
     before = managers.get(write.manager)
@@ -179,18 +163,22 @@ def apply(live: Json, config: Json, managers: Managers, write: Write, *, force: 
     if before is not None:
         merged = _prune(merged, before.fields, result.values(), write.node)
     changes = compare(live, merged, write.node)
-    result = _transfer(changes, result, write.manager, force=force)
+    changed = changes.added | changes.modified
+    conflicts = _narrowed(result, lambda owner, fields: fields & changed if owner != write.manager else frozenset())
+    result = _without(result, changes, write.manager)
     # The time says when the object was changed, not when the same thing was applied again.
     time = write.time if any(changes) else before.time if before else ""
     result[write.manager] = Owned(everything - STRIPPED, write.version, time)
-    return merged, {manager: owned for manager, owned in result.items() if owned.fields}
+    return merged, {manager: owned for manager, owned in result.items() if owned.fields}, conflicts
 
 
 def _prune(merged: Json, last: Set, owners: Iterable[Owned], node: Node) -> Json:
     """Drop what this manager applied before and nobody applies or owns now."""
-    kept = fieldset.with_named_fields(frozenset[fieldset.Path]().union(*(owned.fields for owned in owners)), node)
-    gone = fieldset.with_named_fields(last, node) - kept
-    return remove(merged, gone, node) if gone else merged
+    kept: Set = frozenset().union(*(owned.fields for owned in owners))
+    if last <= kept:
+        return merged
+    gone = fieldset.with_named_fields(last, node) - fieldset.with_named_fields(kept, node)
+    return remove(merged, gone, node)
 
 
 def _conflict(fields: Managers) -> ApiError:
@@ -241,7 +229,7 @@ def _upgrade(conflicts: Managers, live: Json, node: Node) -> Managers:
     if config is None:
         return conflicts
     held = frozenset(fieldset.of_value(config, node)).difference(*compare(config, live, node))
-    return _narrowed(conflicts, lambda fields: fields - held)
+    return _narrowed(conflicts, lambda _, fields: fields - held)
 
 
 def timeless(value: Json) -> dict[ManagerId, tuple[Set, str]]:

@@ -18,16 +18,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from deploy_pipeline.sandbox.errors import Json, SandboxError
+from deploy_pipeline.sandbox.errors import Json, SandboxError, to_json
 
 HISTORY = 4096  # events kept for each resource; a watch from before them has to list again
-TABLES = """
+TABLE = """
 CREATE TABLE IF NOT EXISTS objects (
     resource TEXT, namespace TEXT, name TEXT, body TEXT, PRIMARY KEY (resource, namespace, name)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS revision (id INTEGER PRIMARY KEY CHECK (id = 0), value INTEGER);
-INSERT OR IGNORE INTO revision VALUES (0, 0);
 """
+SAVE = "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)"
+REVISION = ("", "", "revision")  # the row that keeps the counter
 
 
 class Key(NamedTuple):
@@ -70,10 +70,11 @@ class Store:
         self._uids: dict[str, Key] = {}
         self._collections: dict[str, _Collection] = {}
         self._database = _open(folder / "objects.sqlite")
-        (self.revision,) = self._database.execute("SELECT value FROM revision").fetchone()
+        rows = {Key(*key): json.loads(body) for *key, body in self._database.execute("SELECT * FROM objects")}
+        self.revision = int(rows.pop(Key(*REVISION), 0))
         self._epoch = self.revision  # history is not kept across a restart
-        for resource, namespace, name, body in self._database.execute("SELECT * FROM objects"):
-            self._place(Key(resource, namespace, name), json.loads(body))
+        for key, value in rows.items():
+            self._place(key, value)
 
     def close(self) -> None:
         """Give the directory free."""
@@ -128,8 +129,8 @@ class Store:
     def put(self, resource: str, value: Json) -> Json:
         """Create or replace an object; answers it with its new resourceVersion."""
         stored, key = self._numbered(resource, value)
-        body = json.dumps(stored, separators=(",", ":"), ensure_ascii=False)
-        self._commit("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", (*key, body))
+        self.revision += 1
+        self._database.execute(f"{SAVE}, (?, ?, ?, ?)", (*key, to_json(stored), *REVISION, self.revision))
         before = self._place(key, stored)
         self._tell("MODIFIED" if before else "ADDED", resource, stored, before)
         return stored
@@ -137,7 +138,9 @@ class Store:
     def delete(self, resource: str, value: Json) -> Json:
         """Remove an object; answers its last state with the resourceVersion of the removal."""
         last, key = self._numbered(resource, value)
-        self._commit("DELETE FROM objects WHERE resource = ? AND namespace = ? AND name = ?", key)
+        self.revision += 1  # kept first: killed in between, a number is lost, which harms nobody
+        self._database.execute(SAVE, (*REVISION, self.revision))
+        self._database.execute("DELETE FROM objects WHERE resource = ? AND namespace = ? AND name = ?", key)
         before = self._collections[resource].objects[key.namespace].pop(key.name)
         self._unlink(key, before)
         self._tell("DELETED", resource, last, before)
@@ -146,13 +149,6 @@ class Store:
     def _numbered(self, resource: str, value: Json) -> tuple[Json, Key]:
         metadata = {**value["metadata"], "resourceVersion": str(self.revision + 1)}
         return {**value, "metadata": metadata}, Key(resource, metadata.get("namespace", ""), metadata["name"])
-
-    def _commit(self, statement: str, values: tuple[str, ...]) -> None:
-        self._database.execute("BEGIN")
-        self._database.execute(statement, values)
-        self._database.execute("UPDATE revision SET value = ?", (self.revision + 1,))
-        self._database.execute("COMMIT")
-        self.revision += 1
 
     def _place(self, key: Key, value: Json) -> Json | None:
         collection = self._collections.setdefault(key.resource, _Collection(self._epoch))
@@ -190,7 +186,7 @@ def _open(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA journal_mode=WAL")
         # A killed process loses nothing that it wrote; only a power cut could take the last writes.
         database.execute("PRAGMA synchronous=OFF")
-        database.executescript(f"BEGIN EXCLUSIVE;{TABLES}COMMIT;")
+        database.executescript(f"BEGIN EXCLUSIVE;{TABLE}COMMIT;")
     except sqlite3.OperationalError as error:
         database.close()
         if "locked" not in str(error):

@@ -173,22 +173,11 @@ def _pod_ready(value: Json) -> str:
     return f"{sum(bool(s.get('ready')) for s in states)}/{len(value['spec'].get('containers', ()))}"
 
 
-def _job_status(value: Json) -> str:
-    true = [c["type"] for c in at_path(value, "status.conditions") or () if c.get("status") == "True"]
-    return next((name for name in ("Complete", "Failed", "Suspended") if name in true), "Running")
-
-
-def _access_modes(value: Json) -> str:
-    return ",".join(re.sub("[a-z]", "", mode) for mode in at_path(value, "status.accessModes") or ())
-
-
 CELLS: dict[str, Callable[..., Any]] = {
-    "access_modes": _access_modes,
     "age": _age,
     "count": lambda value, *paths: sum(len(at_path(value, path) or ()) for path in paths),
     "each": _each,
     "external": _external,
-    "job_status": _job_status,
     "labels": _labels,
     "pod_ready": _pod_ready,
     "pod_status": _pod_status,

@@ -41,7 +41,8 @@ def format_problem(name: str, text: str) -> str:
     form = TABLE["formats"][name]
     if len(text) > form["longest"]:
         return f"{'name part ' * (name == 'name part')}must be no more than {form['longest']} bytes"
-    return "" if re.fullmatch(form["pattern"], text) else str(form["text"].replace("{pattern}", form["pattern"]))
+    shown = form.get("shown", form["pattern"])
+    return "" if re.fullmatch(form["pattern"], text) else str(form["text"].replace("{pattern}", shown))
 
 
 def _qualified(key: str) -> str:
@@ -209,16 +210,6 @@ def _service(spec: Json, path: str) -> Causes:
     yield from _unique(ports, f"{path}.ports")
 
 
-def _ingress(spec: Json, path: str) -> Causes:
-    if not spec.get("rules") and "defaultBackend" not in spec:
-        yield cause("Invalid", path, "either `defaultBackend` or `rules` must be specified", spec)
-
-
-def _ingress_path(value: Json, path: str) -> Causes:
-    if value.get("pathType") in ("Exact", "Prefix") and value.get("path", "")[:1] != "/":
-        yield cause("Invalid", f"{path}.path", "must be an absolute path", value.get("path", ""))
-
-
 def _config(value: Json, path: str) -> Causes:
     """ConfigMap and Secret: keys and size."""
     entries = [(part, key, text) for part in ("data", "binaryData") for key, text in value.get(part, {}).items()]
@@ -243,32 +234,18 @@ def _definition(value: Json, path: str) -> Causes:
             yield cause("Required", f"{path}.versions[{index}].schema.openAPIV3Schema", "schemas are required")
 
 
-def _claim(spec: Json, path: str) -> Causes:
-    if "storage" not in spec["resources"].get("requests", {}):
-        yield cause("Required", f"{path}.resources[storage]")
-
-
-def _subject(value: Json, path: str) -> Causes:
-    if value.get("kind") == "ServiceAccount" and not value.get("namespace"):
-        yield cause("Required", f"{path}.namespace")
-
-
 TOGETHER: Mapping[str, Callable[[Json, str], Causes]] = {
     "ConfigMap": _config,
     "CustomResourceDefinition": _definition,
     "DaemonSetSpec": _workload,
     "DeploymentSpec": _workload,
-    "HTTPIngressPath": _ingress_path,
-    "IngressSpec": _ingress,
     "JobSpec": _job,
-    "PersistentVolumeClaimSpec": _claim,
     "PodSpec": _pod_spec,
     "ReplicaSetSpec": _workload,
     "ResourceRequirements": _resources,
     "Secret": _config,
     "ServiceSpec": _service,
     "StatefulSetSpec": _workload,
-    "Subject": _subject,
 }
 
 

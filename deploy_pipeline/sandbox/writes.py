@@ -17,15 +17,12 @@ from deploy_pipeline.sandbox.convert import Conversion, empty_object
 from deploy_pipeline.sandbox.errors import (
     ApiError,
     Json,
-    already_exists,
     bad_request,
     cause,
-    conflict,
-    forbidden,
     internal,
     invalid,
     invalid_option,
-    not_found,
+    refusal,
     text_of,
 )
 from deploy_pipeline.sandbox.kinds import Kinds, Resource, Target
@@ -58,7 +55,7 @@ class Writer:
         """The object that a request is about."""
         found = self.store.get(target.resource.key, target.namespace, target.name)
         if found is None:
-            raise not_found(target.resource, target.name)
+            raise refusal("NotFound", target.resource, target.name)
         return target.resource.at_version(found)
 
     # Create
@@ -90,18 +87,21 @@ class Writer:
         new = self._finish(resource, new, None, managers)
         taken = self.store.get(resource.key, target.namespace, metadata["name"])
         if taken is not None:
-            raise already_exists(resource, metadata["name"], deleting="deletionTimestamp" in taken["metadata"])
+            refused = refusal("AlreadyExists", resource, metadata["name"])
+            if "deletionTimestamp" in taken["metadata"]:
+                refused.body["message"] = "object is being deleted: " + refused.body["message"]
+            raise refused
         return new if dry_run else self.store.put(resource.key, new)
 
     def _check_namespace(self, resource: Resource, namespace: str, name: str) -> None:
         found = self.store.get("namespaces", "", namespace)
         if found is None:
-            raise not_found(self.kinds.storage("namespaces"), namespace)
+            raise refusal("NotFound", self.kinds.storage("namespaces"), namespace)
         if "deletionTimestamp" in found["metadata"]:
             text = f"namespace {namespace} is being terminated"
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
             problem = {"reason": "NamespaceTerminating", "message": text, "field": "metadata.namespace"}
-            raise forbidden(resource, name, why, [problem])
+            raise refusal("Forbidden", resource, name, why, [problem])
 
     def _finish(self, resource: Resource, new: Json, live: Json | None, managers: Managers, part: str = "") -> Json:
         """What the kind makes of the object, its refusals, and the owners."""
@@ -125,7 +125,7 @@ class Writer:
             why += (
                 f"AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {present}"
             )
-            raise conflict(target.resource, target.name, why)
+            raise refusal("Conflict", target.resource, target.name, why)
         return self.change(target, live, new, options), warnings
 
     def change(self, target: Target, live: Json, new: Json, options: Options) -> Json:
@@ -141,7 +141,7 @@ class Writer:
         """Store a changed object; one that did not change stays as it is."""
         resource, old = target.resource, live["metadata"]
         if new["metadata"].get("resourceVersion", old["resourceVersion"]) != old["resourceVersion"]:
-            raise conflict(resource, target.name)
+            raise refusal("Conflict", resource, target.name)
         metadata = {key: value for key, value in new["metadata"].items() if key not in KEPT}
         metadata.update({key: old[key] for key in (*KEPT, "namespace", "resourceVersion") if key in old})
         metadata.setdefault("uid", old["uid"])
@@ -193,11 +193,11 @@ class Writer:
         found = self.store.get(resource.key, target.namespace, target.name)
         if found is None:
             if target.subresource:
-                raise not_found(resource, target.name)
+                raise refusal("NotFound", resource, target.name)
             if uid := config["metadata"].get("uid"):
                 why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
-                raise conflict(resource, target.name, why)
-            _, managers = ownership.apply(empty_object(resource.node), config, {}, write, force=True)
+                raise refusal("Conflict", resource, target.name, why)
+            _, managers, _ = ownership.apply(empty_object(resource.node), config, {}, write)
             new, _ = _typed(resource, config, options, [])
             return 201, self._insert(target, new, managers, dry_run=options.dry_run)
         live = resource.at_version(found)
