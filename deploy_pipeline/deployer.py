@@ -1,14 +1,16 @@
-"""What every action is given: the repository, the secret store and the clusters that the settings name."""
+"""What every action is given: the repository, the secret store, the clusters and the forge that the settings name."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 from deploy_pipeline.channels import Channel, load_channel
 from deploy_pipeline.errors import DeployError, RetryableError, SettingsError
+from deploy_pipeline.forge import Forge, NoForge, forge_from
 from deploy_pipeline.repository import Mirror
 from deploy_pipeline.secret_stores import DirectoryStore, NoStore, SecretStore
 from deploy_pipeline.settings import Settings
@@ -30,6 +32,7 @@ class Deployer:
     settings: Settings
     mirror: Mirror
     secret_store: SecretStore
+    _forge: Callable[[], Forge] = field(default=NoForge, repr=False, compare=False)
     _clusters: dict[str | None, Cluster] = field(default_factory=dict, repr=False, compare=False)
     _released: dict[tuple[str, str], Channel] = field(default_factory=dict, repr=False, compare=False)
 
@@ -42,7 +45,22 @@ class Deployer:
             )
         name = hashlib.sha256(settings.repository.encode()).hexdigest()[:16]
         store = DirectoryStore(settings.secrets_dir) if settings.secrets_dir else NoStore()
-        return cls(settings, Mirror(settings.repository, settings.state_dir / "mirrors" / f"{name}.git"), store)
+        forge = cache(lambda: forge_from(settings))
+        path = settings.state_dir / "mirrors" / f"{name}.git"
+        mirror = Mirror(settings.repository, path, access=lambda: forge().git_config())
+        return cls(settings, mirror, store, forge)
+
+    @property
+    def forge(self) -> Forge:
+        """Where people review. Made when it is asked for first; raises SettingsError for settings that cannot be."""
+        return self._forge()
+
+    def forge_for(self, channel: str) -> Forge:
+        """The forge, whose secrets no message about the channel will show. Raises ForgeUnreachable, ForgeRefused."""
+        forge = self.forge
+        if secrets := forge.secrets():
+            self.cluster(channel).redactor.learn(secrets)
+        return forge
 
     def cluster(self, channel: str) -> Cluster:
         """The cluster of a channel; one connection per kubeconfig context."""

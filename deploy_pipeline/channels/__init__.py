@@ -10,7 +10,7 @@ from deploy_pipeline.channels.deploy_file import DEPLOY_FILE, DeployFile, Source
 from deploy_pipeline.channels.duration import format_duration, parse_duration
 from deploy_pipeline.channels.field_path import Element, FieldPath
 from deploy_pipeline.channels.loading import load_channel, load_channels, load_deploy_file, parse_channel
-from deploy_pipeline.channels.policy import IgnoreRule, PruneLimit, PrunePolicy
+from deploy_pipeline.channels.policy import IgnoreRule, PromotionPolicy, PruneLimit, PrunePolicy
 from deploy_pipeline.channels.schema import json_schema
 from deploy_pipeline.channels.tree import Tree, WorkingTree
 
@@ -23,6 +23,7 @@ __all__ = [
     "Element",
     "FieldPath",
     "IgnoreRule",
+    "PromotionPolicy",
     "PruneLimit",
     "PrunePolicy",
     "Source",

@@ -16,7 +16,17 @@ from deploy_pipeline.channels.document import Document, NotText, read_document
 from deploy_pipeline.channels.duration import parse_duration
 from deploy_pipeline.channels.faults import Fault, Location, shown, suggestion
 from deploy_pipeline.channels.names import AppName, ChannelName, HelmName, InnerPath, NamespaceName, SecretName
-from deploy_pipeline.channels.policy import IgnoreRule, Limit, ProtectedKind, PruneLimit, PrunePolicy, Switch
+from deploy_pipeline.channels.policy import (
+    IgnoreRule,
+    Limit,
+    PromotionPolicy,
+    ProtectedKind,
+    PruneLimit,
+    PrunePolicy,
+    Reviews,
+    SourceBranch,
+    Switch,
+)
 from deploy_pipeline.channels.section import Files, Section, check, files_lack
 from deploy_pipeline.errors import RefusedError
 
@@ -148,6 +158,21 @@ class ChannelFile(Section):
     approval: Literal["required", "none"] = Field(
         "required", description="Whether a change needs an approval. Read from the release branch only."
     )
+    reviews: Reviews = Field(
+        1, description="How many approvals the pull request of a promotion needs. Read from what was released last."
+    )
+    code_owners: Switch = Field(
+        False, description="Whether code owners have to approve, too. Read from what was released last."
+    )
+    accept_change_set: Switch = Field(
+        False,
+        description="Whether a release that was refused may be let through by a launch that names the digest. "
+        "Read from what was released last.",
+    )
+    promote: Literal["manual", "auto-pr"] = Field(
+        "manual", description="Whether the deployer opens the pull request of a promotion itself."
+    )
+    promote_from: SourceBranch = Field("main", description="The source branch whose candidate `auto-pr` promotes.")
     drift_schedule: Annotated[str, AfterValidator(check_cron)] | None = Field(
         None, description="Cron expression of the drift check, of five fields; default: the deployer's."
     )
@@ -178,6 +203,7 @@ class Channel:
     drift_schedule: str | None = None
     drift: Literal["report", "heal"] = "report"
     prune: PrunePolicy = field(default_factory=PrunePolicy)
+    promotion: PromotionPolicy = field(default_factory=PromotionPolicy)
     path: str = ""
 
     @property
@@ -223,6 +249,9 @@ def _channel(file: ChannelFile, path: str) -> Channel:
         drift_schedule=file.drift_schedule,
         drift=file.drift,
         prune=PrunePolicy(file.prune_limit, frozenset(file.prune_kinds)),
+        promotion=PromotionPolicy(
+            file.reviews, file.code_owners, file.accept_change_set, file.promote, file.promote_from
+        ),
         path=path,
     )
 

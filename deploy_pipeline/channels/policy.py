@@ -1,4 +1,4 @@
-"""What a channel or app allows: how much may be pruned and of which kinds, and which fields are somebody else's."""
+"""What a channel or app allows: how promotions are decided, what may be pruned, whose fields are somebody else's."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from deploy_pipeline.channels.section import Section
 
 ProtectedKind = Literal["Namespace", "PersistentVolumeClaim", "CustomResourceDefinition"]
 """Deleting an object of these kinds deletes what is in it or of it."""
+
+_PIPELINES_OWN = ("candidates/", "releases/")  # branches; nobody commits to them
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,26 @@ class PrunePolicy:
     kinds: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True)
+class PromotionPolicy:
+    """How promotions to a channel come about and are decided.
+
+    ``reviews`` is the number of approvals a pull request needs; with ``code_owners``, CODEOWNERS has a say too. With
+    ``accept_change_set`` a release that was refused may be let through by a launch that names the digest. ``promote``
+    says who opens the pull request of the candidate of ``promote_from``: a person, or the deployer.
+    """
+
+    reviews: int = 1
+    code_owners: bool = False
+    accept_change_set: bool = False
+    promote: Literal["manual", "auto-pr"] = "manual"
+    promote_from: str = "main"
+
+    def opens_by_itself(self, source_branch: str) -> bool:
+        """Whether the deployer opens the pull request of this branch's candidate."""
+        return self.promote == "auto-pr" and self.promote_from == source_branch
+
+
 def _prune_limit(value: Any) -> PruneLimit:
     if isinstance(value, PruneLimit):
         return value
@@ -49,6 +71,20 @@ def _prune_limit(value: Any) -> PruneLimit:
     if not match or (match[2] and int(match[1]) > 100):
         raise ValueError(f"must be a number of objects such as 25, or a share such as 50%, not {shown(value)}")
     return PruneLimit(percent=int(match[1]), number=0) if match[2] else PruneLimit(percent=0, number=int(match[1]))
+
+
+def _reviews(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, NotText) and re.fullmatch("[0-9]{1,2}", value.word):
+        return int(value.word)
+    raise ValueError(f"must be a number of approvals such as 2, not {shown(value)}")
+
+
+def _source_branch(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_./+@#=-]*", name) or name.startswith(_PIPELINES_OWN):
+        raise ValueError(f"must be a branch that people commit to, such as main, not {shown(name)}")
+    return name
 
 
 def _switch(value: Any) -> bool:
@@ -70,6 +106,8 @@ Limit = Annotated[
     BeforeValidator(_prune_limit),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]{1,6}%?$"}]}),
 ]
+Reviews = Annotated[int, BeforeValidator(_reviews), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": 99})]
+SourceBranch = Annotated[str, AfterValidator(_source_branch)]
 Switch = Annotated[bool, BeforeValidator(_switch), WithJsonSchema({"type": "boolean"})]
 
 

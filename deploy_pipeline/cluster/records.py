@@ -1,7 +1,8 @@
 """What was approved and what was released, kept in the cluster it was approved for.
 
-An approval is written here by the deployer before the release branch moves; whoever can only push to git cannot make
-one. A release record says what runs, what ran before, and how far a release got that was interrupted.
+An approval is written here by the deployer before the release branch moves, or before a release that reviews approve
+begins; whoever can only push to git cannot make one. A reviewed diff says what a pull request showed its reviewers, and
+since when. A release record says what runs, what ran before, and how far a release got that was interrupted.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from deploy_pipeline.cluster.system import SystemDocuments
 
 _KEPT_RELEASES = 50
 _KEPT_APPROVALS = 20
+_KEPT_REVIEWS = 100
 
 
 class ReleaseState(str, Enum):
@@ -30,7 +32,11 @@ class ReleaseState(str, Enum):
 
 @dataclass(frozen=True)
 class Approval:
-    """The evidence that a change set was accepted for a channel. ``change_set`` is ChangeSet.to_json()."""
+    """The evidence that a change set was accepted for a channel. ``change_set`` is ChangeSet.to_json().
+
+    ``pull_request`` is the number of the one whose reviews approve it, 0 if there was none; ``source`` the commit that
+    the candidate was verified to be rendered from, empty if nobody looked. ``note`` says what is unusual about it.
+    """
 
     channel: str
     commit: str
@@ -41,6 +47,29 @@ class Approval:
     candidate: str
     run_id: str
     change_set: Mapping[str, Any]
+    pull_request: int = 0
+    source: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ReviewedDiff:
+    """What a pull request shows its reviewers: the change set of its head ``candidate``, rendered from ``source``.
+
+    ``published_at`` is since when this head has shown this digest, by the forge's clock; an earlier approval is none of
+    it. ``news`` says how it differs from what was shown before.
+    """
+
+    channel: str
+    pull_request: int
+    candidate: str
+    source: str
+    tree: str
+    digest: str
+    published_at: str
+    computed_at: str
+    change_set: Mapping[str, Any]
+    news: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +94,7 @@ class ReleaseRecord:
 
 
 class Records:
-    """Approvals and releases of one channel."""
+    """Approvals, reviewed diffs and releases of one channel."""
 
     def __init__(self, documents: SystemDocuments, channel: str) -> None:
         self._documents = documents
@@ -75,9 +104,7 @@ class Records:
         """Store an approval, and drop the oldest beyond those worth keeping."""
         kind = f"approval.{self._channel}"
         self._documents.change(kind, self._approval_name(approval.commit), lambda _: asdict(approval))
-        stored = sorted(self._documents.list(kind).items(), key=lambda item: item[1]["approved_at"], reverse=True)
-        for name, _ in stored[_KEPT_APPROVALS:]:
-            self._documents.delete(name)
+        self._keep_newest(kind, "approved_at", _KEPT_APPROVALS)
 
     def withdraw(self, commit: str) -> None:
         """Forget the approval of a commit that never came to the release branch."""
@@ -87,6 +114,26 @@ class Records:
         """The approval of exactly this commit, or None."""
         document = self._documents.read(self._approval_name(commit))
         return Approval(**document) if document and document["commit"] == commit else None
+
+    def remember_review(self, diff: ReviewedDiff) -> None:
+        """Store what a pull request shows now, and drop the oldest beyond those worth keeping."""
+        kind = f"review.{self._channel}"
+        self._documents.change(kind, self._review_name(diff.pull_request), lambda _: asdict(diff))
+        self._keep_newest(kind, "computed_at", _KEPT_REVIEWS)
+
+    def withdraw_review(self, pull_request: int) -> None:
+        """Forget what a pull request showed: it holds no more."""
+        self._documents.delete(self._review_name(pull_request))
+
+    def review(self, pull_request: int) -> ReviewedDiff | None:
+        """What a pull request shows, or None."""
+        document = self._documents.read(self._review_name(pull_request))
+        return _reviewed(document) if document else None
+
+    def reviews(self) -> tuple[ReviewedDiff, ...]:
+        """What all pull requests show, the newest first."""
+        found = map(_reviewed, self._documents.list(f"review.{self._channel}").values())
+        return tuple(sorted(found, key=lambda diff: diff.computed_at, reverse=True))
 
     def releases(self) -> tuple[ReleaseRecord, ...]:
         """All remembered releases, newest first."""
@@ -120,6 +167,14 @@ class Records:
         self._documents.change("releases", f"releases.{self._channel}", change)
         return ended
 
+    def _keep_newest(self, kind: str, time: str, number: int) -> None:
+        stored = sorted(self._documents.list(kind).items(), key=lambda item: item[1][time], reverse=True)
+        for name, _ in stored[number:]:
+            self._documents.delete(name)
+
+    def _review_name(self, pull_request: int) -> str:
+        return f"review.{self._channel}.{pull_request}"
+
     def _approval_name(self, commit: str) -> str:
         return f"approval.{self._channel}.{commit[:16]}"
 
@@ -127,6 +182,10 @@ class Records:
 def now() -> str:
     """The time as it stands in records: RFC 3339, UTC, whole seconds."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _reviewed(document: Mapping[str, Any]) -> ReviewedDiff:
+    return ReviewedDiff(**{**document, "news": tuple(document["news"])})
 
 
 def _to_json(record: ReleaseRecord) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from deploy_pipeline.repository.branches import (
     release_branch,
     source_of,
 )
-from deploy_pipeline.repository.mirror import Mirror
+from deploy_pipeline.repository.mirror import ChangedFile, Mirror
 from deploy_pipeline.repository.objects import EXECUTABLE, FILE, SUBMODULE, SYMLINK, Blob, Commit
 from deploy_pipeline.repository.tree import Entry, GitTree
 
@@ -21,6 +21,7 @@ __all__ = [
     "SUBMODULE",
     "SYMLINK",
     "Blob",
+    "ChangedFile",
     "Commit",
     "Entry",
     "GitTree",

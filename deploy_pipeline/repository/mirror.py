@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from deploy_pipeline.repository.git import GitResult, run_git
 from deploy_pipeline.repository.locking import locked
 from deploy_pipeline.repository.objects import COMMIT_FORMAT, Blob, Commit, parse_commits
 from deploy_pipeline.repository.push import judge_push
-from deploy_pipeline.repository.remote import Remote
+from deploy_pipeline.repository.remote import Access, Remote
 from deploy_pipeline.repository.tree import GitTree, check_path
 from deploy_pipeline.repository.writing import write_commit, write_tree
 
@@ -30,14 +31,25 @@ _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ABBREVIATED = re.compile(r"[0-9a-f]{4,64}")
 
 
+@dataclass(frozen=True)
+class ChangedFile:
+    """A file that differs between two trees: lines that only the newer and only the older has, 0 for binary files."""
+
+    path: str
+    added: int
+    removed: int
+
+
 class Mirror:
     """A bare mirror of ``url`` at ``path``. ``timeout`` is the limit of one git call, in seconds.
 
+    ``access`` is asked for credentials before each call of an http(s) remote whose address holds none.
     Making one opens nothing. Safe to share between threads; processes may share the path.
     """
 
-    def __init__(self, url: str, path: Path, *, timeout: float = 120) -> None:
+    def __init__(self, url: str, path: Path, *, timeout: float = 120, access: Access = tuple) -> None:
         self._remote = Remote.parse(url)
+        self._access = access
         self._path = path.absolute()
         self._timeout = timeout
 
@@ -59,7 +71,7 @@ class Mirror:
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         arguments = ("ls-remote", "--quiet", "--end-of-options", self.url, _HEADS + "*")
-        listing = self._reached(self._run(arguments, cwd=self._path.parent), "read the branches of")
+        listing = self._reached(self._call(arguments, cwd=self._path.parent), "read the branches of")
         return _parse_heads(listing.text, "\t")
 
     def fetch(self) -> dict[str, str]:
@@ -99,13 +111,21 @@ class Mirror:
             return GitTree(rev, self._git)
         return GitTree(self.commit(rev).tree, self._git)
 
-    def log(self, rev: str, limit: int) -> list[Commit]:
-        """A commit and its ancestors, newest first, at most ``limit``."""
+    def log(self, rev: str, limit: int, *, without: str = "") -> list[Commit]:
+        """A commit and its ancestors, newest first, at most ``limit``; without those of the commit ``without``."""
+        excluded = [f"^{self._resolve(without)}"] if without else []
         output = self._git(
             "log", "-z", "--no-color", "--no-show-signature", "--encoding=UTF-8", f"--max-count={limit}",
-            f"--format={COMMIT_FORMAT}", "--end-of-options", self._resolve(rev), "--",
+            f"--format={COMMIT_FORMAT}", "--end-of-options", self._resolve(rev), *excluded, "--",
         )  # fmt: skip
         return list(parse_commits(output.stdout.decode(errors="replace")))
+
+    def changed_files(self, older: str, newer: str) -> tuple[ChangedFile, ...]:
+        """The files that differ between two branches or commits, or trees by their full ids; a move is two files."""
+        trees = (self.tree(older).sha, self.tree(newer).sha)
+        output = self._git("diff-tree", "-r", "-z", "--no-renames", "--numstat", "--end-of-options", *trees).text
+        rows = (record.split("\t", 2) for record in output.split("\0") if record)
+        return tuple(ChangedFile(path, _lines(added), _lines(removed)) for added, removed, path in rows)
 
     def is_ancestor(self, older: str, newer: str) -> bool:
         """Whether ``newer`` holds everything of ``older`` (a commit is its own ancestor)."""
@@ -150,7 +170,8 @@ class Mirror:
             raise RefusedError(f"`{branch}` cannot be the name of a branch")
         lease = f"--force-with-lease={_HEADS}{branch}:{expected or ''}"
         options = ("--porcelain", "--no-verify", "--no-follow-tags", "--no-signed", lease)
-        result = self._probe("push", *options, "--end-of-options", self.url, refspec)
+        command = (f"--git-dir={self._path}", "push", *options, "--end-of-options", self.url, refspec)
+        result = self._call(command, cwd=self._path)
         judge_push(result, branch, self.url)
 
     # -- the mirror itself -------------------------------------------------------------------------------------------
@@ -158,7 +179,7 @@ class Mirror:
     def _fetch_into(self, path: Path) -> None:
         options = ("--prune", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--quiet")
         command = ("fetch", *options, "--end-of-options", self.url, f"+{_HEADS}*:{_HEADS}*")
-        self._reached(self._run((f"--git-dir={path}", *command), cwd=path), "fetch")
+        self._reached(self._call((f"--git-dir={path}", *command), cwd=path), "fetch")
 
     def _rebuild(self) -> None:
         """Fetch everything into a new mirror and let it replace the old one, which serves readers until then."""
@@ -221,12 +242,26 @@ class Mirror:
     def _probe(self, *arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> GitResult:
         return self._run((f"--git-dir={self._path}", *arguments), cwd=self._path, stdin=stdin, env=env)
 
+    def _call(self, arguments: Sequence[str], *, cwd: Path) -> GitResult:
+        """A call that reaches the remote."""
+        return self._run(
+            arguments,
+            cwd=cwd,
+            remote=self._remote.with_access(self._access()) if self._remote.wants_access else self._remote,
+        )
+
     def _run(
-        self, arguments: Sequence[str], *, cwd: Path, stdin: bytes = b"", env: Mapping[str, str] | None = None
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: Path,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        remote: Remote | None = None,
     ) -> GitResult:
-        config = self._remote.config
-        result = run_git(arguments, cwd=cwd, timeout=self._timeout, config=config, env=env, stdin=stdin)
-        return GitResult(result.stdout, self._remote.redact(result.stderr), result.returncode)
+        remote = remote or self._remote
+        result = run_git(arguments, cwd=cwd, timeout=self._timeout, config=remote.config, env=env, stdin=stdin)
+        return GitResult(result.stdout, remote.redact(result.stderr), result.returncode)
 
     def _reached(self, result: GitResult, what: str) -> GitResult:
         if result.returncode:
@@ -239,6 +274,10 @@ class Mirror:
 
     def _locked(self) -> AbstractContextManager[None]:
         return locked(self._path.with_name(self._path.name + ".lock"), timeout=self._timeout)
+
+
+def _lines(count: str) -> int:
+    return int(count) if count.isdigit() else 0
 
 
 def _parse_heads(listing: str, separator: str) -> dict[str, str]:

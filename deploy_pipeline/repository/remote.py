@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -17,6 +18,9 @@ from deploy_pipeline.errors import SettingsError
 _SCHEMES = ("file", "http", "https", "ssh")
 _SCP_LIKE = re.compile(r"[A-Za-z0-9._~-]+@[A-Za-z0-9.-]+:[^:].*")  # git@host:path
 _MASK = "***"
+
+Access = Callable[[], tuple[tuple[str, str], ...]]
+"""Gives the git configuration that lets us in now: tokens end, so it is asked anew for each call."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,16 @@ class Remote:
         if parts.scheme in ("http", "https") and "@" in parts.netloc:
             return _with_header(url)
         return cls(url, secrets=(parts.password,) if parts.password else ())
+
+    @property
+    def wants_access(self) -> bool:
+        """Whether the address itself leaves open who we are: others bring their own credentials."""
+        return self.url.startswith(("http://", "https://")) and not self.config
+
+    def with_access(self, config: tuple[tuple[str, str], ...]) -> Remote:
+        """The remote with this configuration; the last word of each value is the credentials in it."""
+        words = (value.split()[-1] for _, value in config if value.split())
+        return replace(self, config=(*self.config, *config), secrets=(*self.secrets, *words))
 
     def redact(self, text: str) -> str:
         """The text without any form of the credentials."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploy_pipeline.channels import PruneLimit, PrunePolicy, parse_channel
+from deploy_pipeline.channels import PromotionPolicy, PruneLimit, PrunePolicy, parse_channel
 from deploy_pipeline.channels.field_path import Element, FieldPath
 
 POLICY = """\
@@ -36,6 +36,17 @@ def test_a_channel_says_what_it_allows() -> None:
         ("Service", "web-*", ("spec.ports[*].nodePort",)),
     ]
     assert (web.recreate, web.adopt, db.recreate, db.adopt, db.ignore) == (True, False, False, True, ())
+
+
+def test_a_channel_says_how_promotions_are_decided() -> None:
+    """Each key has its own say; without them one approval is needed and nothing opens by itself."""
+    keys = "reviews: 2\ncode_owners: true\naccept_change_set: true\npromote: auto-pr\npromote_from: next\n"
+    said = parse_channel(f"channel: prod\n{keys}", "channels/prod.yaml", None).promotion
+    assert said == PromotionPolicy(2, code_owners=True, accept_change_set=True, promote="auto-pr", promote_from="next")
+    assert (said.opens_by_itself("next"), said.opens_by_itself("main")) == (True, False)
+    silent = parse_channel("channel: prod\n", "channels/prod.yaml", None).promotion
+    assert silent == PromotionPolicy(1, code_owners=False, accept_change_set=False, promote="manual")
+    assert not silent.opens_by_itself("main")
 
 
 @pytest.mark.parametrize(

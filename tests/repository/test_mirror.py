@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy_pipeline.errors import RepositoryUnreachable, UnknownRevision
-from deploy_pipeline.repository import Mirror
+from deploy_pipeline.repository import ChangedFile, Mirror
 from tests.support.origin import Origin
 
 
@@ -207,3 +207,26 @@ def test_call_that_hangs_is_ended(origin: Origin, tmp_path: Path, monkeypatch: p
     mirror = Mirror("ssh://git@example.invalid/x.git", tmp_path / "mirror", timeout=0.5)
     with pytest.raises(RepositoryUnreachable, match=r"longer than 0\.5 s"):
         mirror.remote_heads()
+
+
+def test_the_difference_of_two_commits_is_told_by_file(origin: Origin, mirror: Mirror) -> None:
+    """Lines that came and went, with paths as they are; a file that moved is two."""
+    origin.commit("main", {"größer": "1\n2\n", "old name": "x\n", "binary": b"\0"})
+    older = origin.commit("main", {"same": "1\n"})
+    newer = origin.commit("main", {"größer": "1\n3\n4\n", "old name": None, "new\tname": "x\n", "binary": b"\0\1"})
+    mirror.fetch()
+    assert set(mirror.changed_files(older, newer)) == {
+        ChangedFile("größer", 2, 1),
+        ChangedFile("old name", 0, 1),
+        ChangedFile("new\tname", 1, 0),
+        ChangedFile("binary", 0, 0),
+    }
+    assert mirror.changed_files(older, mirror.tree(older).sha) == ()
+
+
+def test_the_log_leaves_out_what_was_there_before(origin: Origin, mirror: Mirror) -> None:
+    """Only the commits that came since."""
+    before = origin.heads()["main"]
+    since = [origin.commit("main", {"a": text}) for text in "123"]
+    mirror.fetch()
+    assert [commit.sha for commit in mirror.log("main", 9, without=before)] == since[::-1]

@@ -56,6 +56,33 @@ def test_credentials_reach_the_server_and_nobody_else(refusing_server: str, tmp_
         assert secret not in repr(mirror._remote)
 
 
+def test_credentials_of_the_forge_reach_the_server_anew_and_nobody_else(refusing_server: str, tmp_path: Path) -> None:
+    """Tokens end: each call brings the one that is good then, and no message shows it."""
+    tokens = iter(("first", "second"))
+    key = f"http.http://{refusing_server}/.extraHeader"
+    mirror = Mirror(
+        f"http://{refusing_server}/x.git",
+        tmp_path / "mirror",
+        access=lambda: ((key, f"Authorization: Basic {next(tokens)}"),),
+    )
+    for token in ("first", "second"):
+        with pytest.raises(RepositoryUnreachable) as unreachable:
+            mirror.remote_heads()
+        assert f"Basic {token}" in _Refusing.seen
+        assert token not in str(unreachable.value)
+
+
+@pytest.mark.parametrize("url", ["http://bot:s3cret@127.0.0.1:9/x.git", "/srv/x.git"])
+def test_the_forge_is_not_asked_where_git_gets_in_otherwise(url: str, tmp_path: Path) -> None:
+    """Two headers of one name would be refused, and a path needs none."""
+
+    def ask() -> tuple[tuple[str, str], ...]:
+        raise AssertionError("asked")
+
+    with pytest.raises(RepositoryUnreachable):
+        Mirror(url, tmp_path / "mirror", access=ask).remote_heads()
+
+
 def test_user_alone_is_taken_for_a_token() -> None:
     """Forges take a token as the user name, too."""
     remote = Remote.parse("https://ghp_token@forge.example/x.git")
