@@ -17,6 +17,7 @@ from deploy_pipeline.errors import InvalidObject, ManifestRejected
 from deploy_pipeline.redaction import Redactor
 
 _JSON_PATCH = "application/json-patch+json"
+_CREATED = 201
 _INVALID = 422
 _LONGEST_NAME = 50  # with what is appended, a name that every kind allows
 
@@ -73,6 +74,16 @@ class Objects:
         if answer.status == 404:
             return None
         return self._result(answer, manifest, "dry run")
+
+    def dry_run_if_new(self, manifest: Manifest, manager: str = FIELD_MANAGER) -> Manifest | None:
+        """What the object would be after :meth:`apply`, if that made it; None in all other cases.
+
+        One request says that an object is not there and what it would be.
+        """
+        if not self.serves(manifest):
+            return None
+        answer = self._patch(manifest, manager, {"dryRun": "All"})
+        return answer.body if answer.status == _CREATED else None
 
     def dry_run_as_new(self, manifest: Manifest) -> Manifest | None:
         """What the object would be if it were made anew. Tried under another name, since the object is still there.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from deploy_pipeline.cluster.objects import Manifest, ObjectRef
@@ -42,6 +43,11 @@ class Inventory:
     driver: str
     members: tuple[Member, ...] = ()
     helm_release: tuple[str, str] | None = None
+
+    @cached_property
+    def refs(self) -> frozenset[ObjectRef]:
+        """The objects that the app owns."""
+        return frozenset(member.ref for member in self.members)
 
     def grown_from(self, before: Inventory | None) -> Inventory:
         """The inventory with the members of an earlier one that it lacks."""

@@ -44,8 +44,11 @@ def plan_step(
 
     Raises ManifestRejected, OwnedByAnother.
     """
+    objects, known = target.cluster.objects, target.owned.refs if target.owned else frozenset()
+    if ObjectRef.of(manifest) not in known and (made := objects.dry_run_if_new(manifest, manager)):
+        return _new(target, manifest, manager, made)
     for _ in range(_TRIES):
-        live = target.cluster.objects.live(manifest)
+        live = objects.live(manifest)
         step = _new(target, manifest, manager) if live is None else _changed(target, manifest, live, manager, givers)
         if step is not None:
             return step
@@ -63,9 +66,11 @@ def _missing_namespaces(target: Target, manifests: Sequence[Manifest]) -> tuple[
     return tuple(manifest for manifest in candidates if target.cluster.objects.live(manifest) is None)
 
 
-def _new(target: Target, manifest: Manifest, manager: str) -> Step:
+def _new(target: Target, manifest: Manifest, manager: str, made: Manifest | None = None) -> Step:
+    """The step for an object that is not there; ``made`` is what a first try gave."""
+    tries = iter([made] if made else ())
     objects = target.cluster.objects
-    fields = _certain(target, None, manifest, lambda: objects.dry_run(manifest, manager))
+    fields = _certain(target, None, manifest, lambda: next(tries, None) or objects.dry_run(manifest, manager))
     return Step(manifest, ObjectChange(ObjectRef.of(manifest), Operation.CREATE, fields), desired=manifest)
 
 
