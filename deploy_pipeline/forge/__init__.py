@@ -16,7 +16,7 @@ from deploy_pipeline.forge.forge import (
     StatusState,
 )
 from deploy_pipeline.forge.none import NoForge
-from deploy_pipeline.forge.review_policy import ReviewPolicy, reasons_against
+from deploy_pipeline.forge.review_policy import ReviewPolicy, approvers, reasons_against
 
 __all__ = [
     "CommitStatus",
@@ -33,6 +33,7 @@ __all__ = [
     "SourceCommit",
     "SourceRange",
     "StatusState",
+    "approvers",
     "forge_from",
     "reasons_against",
 ]

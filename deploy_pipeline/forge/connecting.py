@@ -14,8 +14,11 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _TIMEOUT = 15  # seconds for one request
 
 
-def forge_from(settings: Settings) -> Forge:
-    """The forge of the settings; opens nothing. Raises SettingsError."""
+def forge_from(settings: Settings, *, patience: float = 60) -> Forge:
+    """The forge of the settings; opens nothing. Raises SettingsError.
+
+    ``patience`` is how long one call may wait before it tries again, in seconds; a sensor has little.
+    """
     if not settings.github_repository:
         return NoForge()
     if not re.fullmatch(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+", settings.github_repository):
@@ -27,10 +30,10 @@ def forge_from(settings: Settings) -> Forge:
             "DEPLOY_GITHUB_URL must be an https:// address without user, query and fragment",
             hint="https://api.github.com, or on an Enterprise server https://HOST/api/v3",
         )
-    return _github(settings)
+    return _github(settings, patience)
 
 
-def _github(settings: Settings) -> Forge:
+def _github(settings: Settings, patience: float) -> Forge:
     """Heavy imports: only for those who have GitHub."""
     from deploy_pipeline.forge.github import GitHubForge
     from deploy_pipeline.forge.github.connection import Connection
@@ -57,4 +60,4 @@ def _github(settings: Settings) -> Forge:
         )
     else:
         credentials = TokenCredentials(settings.github_token_file or token)
-    return GitHubForge(Connection(api_url, repository, credentials, timeout=_TIMEOUT))
+    return GitHubForge(Connection(api_url, repository, credentials, timeout=_TIMEOUT, patience=patience))

@@ -167,8 +167,11 @@ class Forge(ABC):
         """Let there be a pull request, with this title and body if it is our own; None if there is nothing to merge."""
 
     @abstractmethod
-    def publish_comment(self, number: int, kind: str, body: str) -> None:
-        """Let the pull request have exactly one comment of ours of this kind, with this Markdown."""
+    def publish_comment(self, number: int, kind: str, body: str) -> datetime | None:
+        """Let the pull request have exactly one comment of ours of this kind, with this Markdown.
+
+        Gives since when it has, by the clock that reviews are stamped by too; None if nobody sees it.
+        """
 
     @abstractmethod
     def publish_status(self, status: CommitStatus) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from deploy_pipeline.forge.forge import (
     CommitStatus,
     DeploymentReport,
@@ -27,8 +29,9 @@ class NoForge(Forge):
         """Nowhere to open one."""
         return None
 
-    def publish_comment(self, number: int, kind: str, body: str) -> None:
+    def publish_comment(self, number: int, kind: str, body: str) -> datetime | None:
         """Nobody to tell."""
+        return None
 
     def publish_status(self, status: CommitStatus) -> None:
         """Nobody to tell."""

@@ -38,6 +38,11 @@ def reasons_against(
     return tuple(_reasons(pull, policy, published, changed_paths))
 
 
+def approvers(pull: MergedPullRequest, *, published: datetime) -> tuple[str, ...]:
+    """Whose approvals count."""
+    return tuple(user for user, reason in _verdicts(pull, published).items() if not reason)
+
+
 def _reasons(
     pull: MergedPullRequest, policy: ReviewPolicy, published: datetime, changed_paths: Iterable[str]
 ) -> Iterator[str]:
@@ -45,8 +50,7 @@ def _reasons(
         yield f"#{pull.number} comes from a fork, whose branches the pipeline does not make"
     if not pull.head_branch.startswith(CANDIDATES):
         yield f"#{pull.number} merges `{pull.head_branch}`, which is no candidate"
-    latest = _latest(pull.reviews)
-    for review in latest:
+    for review in _latest(pull.reviews):
         if review.state is ReviewState.CHANGES_REQUESTED and _listed(review.user, pull.writers):
             yield f"{review.user} asks for changes"
     if policy.approvals > 0 or policy.code_owners:
@@ -55,13 +59,18 @@ def _reasons(
             for commit in pull.source
             if not commit.author or not commit.committer
         )
-    verdicts = {review.user: _why_not(review, pull, published) for review in latest if _approves(review)}
-    approvers = [user for user, reason in verdicts.items() if not reason]
-    if len(approvers) < policy.approvals:
-        yield f"{len(approvers)} of {policy.approvals} approvals" + (f" ({', '.join(approvers)})" if approvers else "")
+    counted = approvers(pull, published=published)
+    if len(counted) < policy.approvals:
+        yield f"{len(counted)} of {policy.approvals} approvals" + (f" ({', '.join(counted)})" if counted else "")
+        verdicts = _verdicts(pull, published)
         yield from (f"the approval of {user} does not count: {reason}" for user, reason in verdicts.items() if reason)
     if policy.code_owners:
-        yield from paths_without_approval(pull, approvers, changed_paths)
+        yield from paths_without_approval(pull, counted, changed_paths)
+
+
+def _verdicts(pull: MergedPullRequest, published: datetime) -> dict[str, str]:
+    """Everybody who approves, and why it does not count: empty if it does."""
+    return {review.user: _why_not(review, pull, published) for review in _latest(pull.reviews) if _approves(review)}
 
 
 def _latest(reviews: Iterable[Review]) -> list[Review]:

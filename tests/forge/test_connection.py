@@ -14,7 +14,7 @@ from tests.support.github.faults import Fault, Kind
 from tests.support.github.state import Comment
 
 
-@pytest.mark.parametrize("kind", [Kind.SERVER_ERROR, Kind.RESET, Kind.RESET_AFTER])
+@pytest.mark.parametrize("kind", [Kind.SERVER_ERROR, Kind.RESET, Kind.RESET_AFTER, Kind.GARBAGE])
 def test_reading_is_repeated_with_growing_pauses(world: World, waits: list[float], kind: Kind) -> None:
     """Three failures in passing are not worth a failed run."""
     world.server.faults.add(Fault(kind, "GET", times=3))

@@ -215,6 +215,25 @@ def test_a_team_nobody_may_see_stands_for_nobody(world: World) -> None:
     assert verdict(found, 1, "main.yaml") == ("no approval of @acme/secret, who own main.yaml",)
 
 
+def test_code_owners_that_github_does_not_show_are_refused(world: World) -> None:
+    """A file beyond a megabyte comes without content, which must not mean that nobody owns anything."""
+    world.origin.commit("releases/prod", {"CODEOWNERS": "* @cat\n" + "#" * 1_000_000})
+    pull = world.pull()
+    merge(world, pull)
+    with pytest.raises(ForgeRefused, match="CODEOWNERS is too large"):
+        facts(world, pull)
+
+
+def test_a_review_of_a_kind_nobody_knows_is_refused(world: World) -> None:
+    """It may be one that holds the merge back."""
+    pull = world.pull()
+    approve(world, pull)
+    merge(world, pull)
+    pull.reviews[0].state = "VETOED"
+    with pytest.raises(ForgeRefused, match="VETOED"):
+        facts(world, pull)
+
+
 def test_an_owner_by_address_is_found_among_the_reviewers(world: World) -> None:
     """By the address of their profile."""
     world.origin.commit("releases/prod", {"docs/CODEOWNERS": "* BOB@example.invalid\n"})

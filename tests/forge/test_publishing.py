@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -16,6 +17,7 @@ FAULTS = {
     "502 after": Fault(Kind.SERVER_ERROR_AFTER),
     "reset": Fault(Kind.RESET),
     "reset after": Fault(Kind.RESET_AFTER),
+    "page of a proxy": Fault(Kind.GARBAGE),
     "timeout": Fault(Kind.SLOW, seconds=1.5),
     "primary limit": Fault(Kind.PRIMARY_LIMIT, seconds=0),
     "primary limit by 429": Fault(Kind.PRIMARY_LIMIT, seconds=0, status=429),
@@ -83,6 +85,18 @@ def test_a_comment_is_updated_in_place_over_all_pages(world: World) -> None:
     assert [method for method, _, _ in world.requests()] == ["GET", "GET"]
     ours = [made.body for made in world.repository.comments.values() if made.user == "ann"]
     assert ours == ["<!-- deploy-pipeline:diff -->\nsecond", "<!-- deploy-pipeline:result -->\nanother kind"]
+
+
+def test_a_comment_says_since_when_it_is_shown(world: World) -> None:
+    """By the forge's clock; saying the same again does not make it younger."""
+    pull, forge, state = world.pull(), world.forge(), world.server.state
+    first = forge.publish_comment(pull.number, "diff", "one")
+    state.ahead = timedelta(hours=1)
+    assert forge.publish_comment(pull.number, "diff", "one") == first
+    later = forge.publish_comment(pull.number, "diff", "two")
+    assert first is not None
+    assert later is not None
+    assert timedelta(minutes=59) < later - first < timedelta(minutes=61)
 
 
 def test_a_strangers_comment_with_our_marker_is_not_ours(world: World) -> None:

@@ -207,7 +207,7 @@ class Connection:
         status, headers, text = self._github(token).requester.requestJson(
             method, address, dict(parameters or {}), conditional, dict(body) if body is not None else None
         )
-        answer = _Answer(status, _parsed(text), headers)
+        answer = _Answer(status, _parsed(text, status), headers)
         if status == 401 and self.credentials.forget(token):
             raise _Transient("the App's token is refused")
         if not (200 <= status < 300 or (status in accept and answer.asked_wait is None)):
@@ -250,7 +250,8 @@ class Connection:
 
 _HINTS = {
     401: "the token is wrong, expired or revoked: check DEPLOY_GITHUB_TOKEN, or the App's id and key",
-    403: "give the token or the App the rights that docs/settings.md names",
+    403: "the token or the App must be allowed to write contents, pull requests, commit statuses and deployments, "
+    "and to read metadata and members",
     404: "check DEPLOY_GITHUB_REPOSITORY, and that the token or the App may read that repository",
 }
 
@@ -270,8 +271,11 @@ def said(error: ForgeRefused, words: str) -> bool:
     return any(words in text for text in (error.message, *error.details))
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text: str, status: int) -> Any:
+    """The document; None for a page of something on the way, which can be an error and never a success."""
     try:
         return json.loads(text) if text else None
-    except ValueError:  # an error page of something on the way
+    except ValueError:
+        if status < 300:
+            raise _Transient("the answer is no JSON") from None
         return None

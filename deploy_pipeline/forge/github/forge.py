@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from deploy_pipeline.forge.forge import (
     CommitStatus,
     DeploymentReport,
@@ -32,9 +34,9 @@ class GitHubForge(Forge):
         """A pull request that somebody else opened keeps their title and body."""
         return publishing.open_promotion(self._connection, head_branch, base_branch, title, body)
 
-    def publish_comment(self, number: int, kind: str, body: str) -> None:
+    def publish_comment(self, number: int, kind: str, body: str) -> datetime | None:
         """The comment is told by a hidden marker and our own login: a stranger's with our marker is not ours."""
-        publishing.publish_comment(self._connection, number, kind, body)
+        return publishing.publish_comment(self._connection, number, kind, body)
 
     def publish_status(self, status: CommitStatus) -> None:
         """A status that a branch protection can require."""

@@ -15,7 +15,7 @@ from deploy_pipeline.errors import ForgeRefused
 from deploy_pipeline.forge.code_owners import PLACES, owners_named
 from deploy_pipeline.forge.forge import MergedPullRequest, Review, ReviewState, SourceCommit, SourceRange
 from deploy_pipeline.forge.github.connection import Connection, Parameters
-from deploy_pipeline.forge.github.polling import from_fork, login_of, pull_request
+from deploy_pipeline.forge.github.documents import from_fork, login_of, pull_request, time_of
 
 _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")  # they come from trailers, which anybody who can push can write
 _WRITING = ("admin", "write")  # GitHub says `write` for maintainers, too, and `read` for triage
@@ -43,7 +43,7 @@ def merged_pull_request(
         head=pull.head,
         merge_commit=commit,
         merged_by=login_of(document["merged_by"]),
-        merged_at=_time(document["merged_at"]),
+        merged_at=time_of(document["merged_at"]),
         from_fork=from_fork(document),
         reviews=reviews,
         writers=writers,
@@ -70,11 +70,13 @@ def _number(connection: Connection, commit: str, branch: str) -> int | None:
 def _review(document: Mapping[str, Any]) -> Review:
     """A review; one without a time is not submitted yet."""
     submitted = document.get("submitted_at")
+    if document["state"] not in set(ReviewState):
+        raise ForgeRefused(f"a review says `{document['state']}`, which this version does not know")
     return Review(
         user=login_of(document["user"]),
         state=ReviewState(document["state"]),
         commit=document["commit_id"] or "",
-        submitted_at=_time(submitted) if submitted else datetime.max.replace(tzinfo=timezone.utc),
+        submitted_at=time_of(submitted) if submitted else datetime.max.replace(tzinfo=timezone.utc),
     )
 
 
@@ -107,7 +109,11 @@ def _code_owners(connection: Connection, before: str) -> str | None:
     """The first CODEOWNERS there is, where GitHub looks for it."""
     for place in PLACES:
         found = connection.find(f"contents/{place}", {"ref": before})
-        if found is not None and found.get("type") == "file":
+        if isinstance(found, dict) and found["type"] == "file":
+            if found["encoding"] != "base64":
+                raise ForgeRefused(
+                    f"{place} is too large to be read", hint="GitHub gives files of one megabyte at most"
+                )
             return base64.b64decode(found["content"]).decode(errors="replace")
     return None
 
@@ -125,7 +131,3 @@ def _addresses(connection: Connection, logins: Iterable[str]) -> dict[str, str]:
     """The public address of each of these accounts, in lower case."""
     profiles = {login: connection.find(f"/users/{login}") for login in sorted(logins)}
     return {profile["email"].lower(): login for login, profile in profiles.items() if profile and profile["email"]}
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))

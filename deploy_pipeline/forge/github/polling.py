@@ -6,13 +6,12 @@ A page that is still as it was costs one request that GitHub does not count, and
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deploy_pipeline.errors import ForgeRefused
 from deploy_pipeline.forge.forge import OpenPromotions, PullRequest
 from deploy_pipeline.forge.github.connection import PAGE, Connection, Parameters
+from deploy_pipeline.forge.github.documents import pull_request, pull_url
 from deploy_pipeline.repository import CANDIDATES, RELEASES
 
 _VERSION = 1
@@ -47,47 +46,12 @@ def open_promotions(connection: Connection, cursor: str) -> OpenPromotions:
     return OpenPromotions(tuple(found.values()), _written(pages))
 
 
-def pull_request(connection: Connection, document: Mapping[str, Any]) -> PullRequest:
-    """A pull request of GitHub's document. ForgeRefused if it is of another repository: the name has moved."""
-    full_name = document["base"]["repo"]["full_name"]
-    if full_name.lower() != connection.repository.lower():
-        raise ForgeRefused(
-            f"{connection.repository} is called {full_name} on GitHub",
-            hint=f"set DEPLOY_GITHUB_REPOSITORY to {full_name}",
-        )
-    return PullRequest(
-        number=document["number"],
-        head_branch=document["head"]["ref"],
-        head=document["head"]["sha"],
-        base_branch=document["base"]["ref"],
-        author=login_of(document["user"]),
-        from_fork=from_fork(document),
-        draft=bool(document.get("draft")),
-        url=_url(connection, document["number"]),
-    )
-
-
-def from_fork(document: Mapping[str, Any]) -> bool:
-    """Whether the head lies in another repository, or in one that is gone."""
-    repository = document["head"]["repo"]
-    return repository is None or repository["id"] != document["base"]["repo"]["id"]
-
-
-def login_of(user: Mapping[str, Any] | None) -> str:
-    """The login of an account; empty if GitHub knows none."""
-    return str(user["login"]) if user else ""
-
-
 def _is_promotion(pull: PullRequest) -> bool:
     return pull.head_branch.startswith(CANDIDATES) and pull.base_branch.startswith(RELEASES)
 
 
-def _url(connection: Connection, number: int) -> str:
-    return f"{connection.web_url}/{connection.repository}/pull/{number}"
-
-
 def _restored(connection: Connection, row: list[Any]) -> PullRequest:
-    return PullRequest(**dict(zip(_ROW, row, strict=True)), url=_url(connection, row[0]))
+    return PullRequest(**dict(zip(_ROW, row, strict=True)), url=pull_url(connection, row[0]))
 
 
 def _written(pages: list[_Known]) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from deploy_pipeline.errors import ForgeRefused
 from deploy_pipeline.forge.forge import CommitStatus, DeploymentReport, PullRequest
 from deploy_pipeline.forge.github.connection import Connection, said
-from deploy_pipeline.forge.github.polling import login_of, pull_request
+from deploy_pipeline.forge.github.documents import login_of, pull_request, time_of
 
 STATUS_PREFIX = "deploy-pipeline/"
 _LONGEST_DESCRIPTION = 140
@@ -42,23 +43,27 @@ def open_promotion(
     return pull_request(connection, connection.patiently(settle))  # somebody was quicker
 
 
-def publish_comment(connection: Connection, number: int, kind: str, body: str) -> None:
-    """Let there be one comment of ours of this kind. Ours: begins with the marker, and was written by our own login."""
+def publish_comment(connection: Connection, number: int, kind: str, body: str) -> datetime:
+    """Let there be one comment of ours of this kind; gives since when it says this.
+
+    Ours begins with the marker, and was written by our own login.
+    """
     marker = f"<!-- deploy-pipeline:{kind} -->"
     text = f"{marker}\n{body}"
 
-    def settle() -> None:
+    def settle() -> Any:
         me = connection.login()
         comments = connection.items(f"issues/{number}/comments")
         ours = [c for c in comments if login_of(c["user"]) == me and str(c.get("body") or "").startswith(marker)]
-        if not ours:
-            connection.write("POST", f"issues/{number}/comments", {"body": text})
-        elif not _same(ours[0]["body"], text):
-            connection.write("PATCH", f"issues/comments/{ours[0]['id']}", {"body": text})
         for comment in ours[1:]:  # two deployers began at the same moment
             connection.write("DELETE", f"issues/comments/{comment['id']}")
+        if not ours:
+            return connection.write("POST", f"issues/{number}/comments", {"body": text})
+        if _same(ours[0]["body"], text):
+            return ours[0]
+        return connection.write("PATCH", f"issues/comments/{ours[0]['id']}", {"body": text})
 
-    connection.patiently(settle)
+    return time_of(connection.patiently(settle)["updated_at"])
 
 
 def publish_status(connection: Connection, status: CommitStatus) -> None:

@@ -20,7 +20,12 @@ class Kind(Enum):
     RESET_AFTER = "the connection is reset after it was carried out"
     PRIMARY_LIMIT = "the hour's requests are used up"
     SECONDARY_LIMIT = "too many requests at once"
+    GARBAGE = "a page of something on the way, with status 200"
     SLOW = "the answer takes its time, after it was carried out"
+
+
+class GarbageError(Exception):
+    """Instead of the answer comes something else."""
 
 
 @dataclass
@@ -81,5 +86,7 @@ def after(fault: Fault | None) -> None:
         raise ApiError(502, "Server Error")
     if fault.kind is Kind.RESET_AFTER:
         raise ConnectionResetError
+    if fault.kind is Kind.GARBAGE:
+        raise GarbageError
     if fault.kind is Kind.SLOW:
         time.sleep(fault.seconds or 0)

@@ -14,6 +14,7 @@ from tests.support.github.rules import set_reference
 from tests.support.github.state import ROLES, Repository, State
 
 _CONTENTS = ("contents",)
+_LARGEST_SHOWN = 1_000_000  # a larger file comes without its content
 _LETTERS = {"A": "added", "D": "removed", "M": "modified", "T": "changed"}
 
 
@@ -209,8 +210,9 @@ def get_content(call: Call) -> Answer:
     if found is None:
         raise not_found()
     path, (blob, content) = call.arguments["path"], found
+    shown = content if len(content) <= _LARGEST_SHOWN else None
     known = {
         "type": "file", "name": path.rpartition("/")[2], "path": path, "sha": blob, "size": len(content),
-        "encoding": "base64", "content": base64.encodebytes(content).decode(),
+        "encoding": "none" if shown is None else "base64", "content": base64.encodebytes(shown or b"").decode(),
     }  # fmt: skip
     return Answer(document("content-file", known))

@@ -27,7 +27,7 @@ from tests.support.github import account_routes, delivery_routes, pull_routes, r
 from tests.support.github.access import Caller, caller_of, check_access
 from tests.support.github.description import Operation, answer_faults, find_operation, request_faults
 from tests.support.github.errors import ApiError, not_found, primary_rate_limit
-from tests.support.github.faults import Faults, after, before
+from tests.support.github.faults import Faults, GarbageError, after, before
 from tests.support.github.routing import ROUTES, Answer, Call
 from tests.support.github.rules import follow_branches
 from tests.support.github.state import Repository, State
@@ -226,13 +226,16 @@ class _Handler(GitHandler):
         started = time.monotonic()
         parts = urlsplit(self.path)
         path = parts.path.removeprefix(_API)
-        fault = self.github.faults.take(self.command, path)
+        fault, garbage = self.github.faults.take(self.command, path), b""
         try:
             before(fault)
             reply = self.github.answer(self.command, self.path, cast("Mapping[str, str]", self.headers), raw)
             after(fault)
         except ApiError as error:
             reply = Reply(error.status, error.body, error.headers)
+        except GarbageError:
+            reply = Reply(200, None, {"Content-Type": "text/html"})
+            garbage = b"<html>Please log in.</html>"
         except ConnectionResetError:
             self._cut()
             reply = Reply(0, None)
@@ -242,7 +245,8 @@ class _Handler(GitHandler):
         seconds = time.monotonic() - started
         self.github.requests.append(Request(self.command, path, parts.query, reply.status, seconds))
         if reply.status:
-            self._send(reply.status, reply.headers, b"" if reply.body is None else json.dumps(reply.body).encode())
+            document = b"" if reply.body is None else json.dumps(reply.body).encode()
+            self._send(reply.status, reply.headers, garbage or document)
 
     def _send(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
         self.send_response(status)
