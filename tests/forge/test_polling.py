@@ -37,16 +37,16 @@ def test_a_hundred_open_pull_requests_cost_one_request_that_does_not_count(world
 
 
 def test_only_the_page_that_changed_is_read_again(world: World) -> None:
-    """Of 150 pull requests the second page holds the one that got a new commit."""
-    world.many_pulls(150)
+    """Of 110 pull requests the second page holds the one that got a new commit."""
+    world.many_pulls(110)
     forge = world.forge()
     before = forge.open_promotions()
-    head = world.origin.commit("candidates/branch-120", {"app.yaml": "newer"})
+    head = world.origin.commit("candidates/branch-105", {"app.yaml": "newer"})
     world.requests()
     after = forge.open_promotions(before.cursor)
     assert world.requests() == [("GET", "pulls", 304), ("GET", "pulls", 200)]
     assert {p.head for p in after.pull_requests} - {p.head for p in before.pull_requests} == {head}
-    assert len(after.pull_requests) == 150
+    assert len(after.pull_requests) == 110
 
 
 def test_a_closed_pull_request_is_gone(world: World) -> None:
