@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from deploy_pipeline.changes import FieldChange, ObjectChange, Operation, field_changes, is_same, without_server_choices
@@ -78,22 +78,49 @@ def _changed(target: Target, manifest: Manifest, live: Manifest, manager: str, g
     """The step for an object that is there; None when it was written while we tried."""
     if manager == FIELD_MANAGER:
         check_owner(target, live)
-    objects = target.cluster.objects
     sent = without_ignored(manifest, live, target.app.ignore, givers)
     try:
-        applied = objects.dry_run(sent, manager) or sent
+        tried = _try(target, sent, live, manager, givers)
     except InvalidObject as refused:
         return _recreated(target, manifest, live, refused)
-    left = without_handed_over(applied, live, givers)
-    if left is not None:
-        left["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
-        replaced = objects.dry_run_replace(left)
-        if replaced is None:
+    if tried is None:
+        return None
+    fields = field_changes(live, tried.result, target.redactor)
+    operation = Operation.UPDATE if fields else Operation.NONE
+    if _may_be_chance(fields, sent, target):
+        again = _try(target, sent, live, manager, givers)
+        if again is None:
             return None
-        applied = replaced
-    fields = field_changes(live, applied, target.redactor)
-    change = ObjectChange(ObjectRef.of(manifest), Operation.UPDATE if fields else Operation.NONE, fields)
-    return Step(sent, change, desired=manifest, live=live, takes_over=bool(fields) and left is not None)
+        others = field_changes(live, again.result, target.redactor)
+        fields = tuple(change for change in fields if change in others)
+    change = ObjectChange(ObjectRef.of(manifest), operation, fields)
+    return Step(sent, change, desired=manifest, live=live, takes_over=bool(fields) and tried.takes_over)
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """What an apply would make of a live object, and whether fields have to become ours before."""
+
+    result: Manifest
+    takes_over: bool
+
+
+def _try(target: Target, sent: Manifest, live: Manifest, manager: str, givers: Collection[str]) -> _Tried | None:
+    """Try the apply of a manifest to a live object; None when that was written meanwhile."""
+    objects = target.cluster.objects
+    applied = objects.dry_run(sent, manager) or sent
+    left = without_handed_over(applied, live, givers)
+    if left is None:
+        return _Tried(applied, takes_over=False)
+    left["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
+    replaced = objects.dry_run_replace(left)
+    return _Tried(replaced, takes_over=True) if replaced is not None else None
+
+
+def _may_be_chance(fields: Sequence[FieldChange], sent: Manifest, target: Target) -> bool:
+    """Whether a field comes that the manifest does not name: the server may choose another value at each try."""
+    coming = {change.path for change in fields if change.before is None}
+    return bool(coming) and not coming <= {change.path for change in field_changes(None, sent, target.redactor)}
 
 
 def _recreated(target: Target, manifest: Manifest, live: Manifest, refused: InvalidObject) -> Step:

@@ -1,0 +1,43 @@
+"""What the server makes up is no part of what is approved: two looks at one change must give one digest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.actions.conftest import World
+from tests.actions.small import Small, manifest
+
+_HTTP = {"name": "http", "port": 80}
+_ADMIN = {"name": "admin", "port": 81}
+
+
+@pytest.fixture
+def small(small_world: World) -> Small:
+    """Nothing yet."""
+    return Small(small_world)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"ports": [_HTTP]}, {"ports": [_HTTP], "type": "NodePort"}),
+        ({"ports": [_HTTP], "type": "NodePort"}, {"ports": [_HTTP, _ADMIN], "type": "NodePort"}),
+        ({"externalName": "a.example", "type": "ExternalName"}, {"ports": [_HTTP], "type": "ClusterIP"}),
+    ],
+    ids=["a node port", "a further node port", "an address"],
+)
+def test_what_the_server_chooses_in_an_update_is_no_part_of_the_digest(
+    small: Small, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    """A Service that gets a port or an address can be approved, and released as approved."""
+    small.put("web", manifest("Service", spec=before))
+    small.deliver()
+    small.put("web", manifest("Service", spec=after))
+    first = small.diff()
+    assert not first.is_empty
+    assert small.diff().digest == first.digest
+    small.world.promote(expected_digest=first.digest)
+    small.world.release()
+    assert small.diff().is_empty
