@@ -11,14 +11,14 @@ from collections.abc import Iterator
 
 from deploy_pipeline.sandbox import discovery, protobuf, questions, reading
 from deploy_pipeline.sandbox.body import read_object
-from deploy_pipeline.sandbox.deletes import Deleter
+from deploy_pipeline.sandbox.deletes import delete, delete_collection
 from deploy_pipeline.sandbox.errors import ApiError, Json, bad_request, method_not_allowed, no_resource
 from deploy_pipeline.sandbox.kinds import DEFINITIONS, Kinds, Resource, Target
 from deploy_pipeline.sandbox.openapi import Documents
-from deploy_pipeline.sandbox.request import Answer, Request
+from deploy_pipeline.sandbox.request import Answer, Options, Request
 from deploy_pipeline.sandbox.store import Event, Store
 from deploy_pipeline.sandbox.table import present
-from deploy_pipeline.sandbox.writes import Writer
+from deploy_pipeline.sandbox.writes import APPLY, Writer
 
 TEXT = "text/plain; charset=utf-8"
 NOT_FOUND = Answer(404, "404 page not found\n", media_type=TEXT)
@@ -31,7 +31,6 @@ class Api:
     def __init__(self, store: Store, kinds: Kinds) -> None:
         self.store, self.kinds = store, kinds
         self.writer = Writer(store, kinds)
-        self.deleter = Deleter(self.writer)
         self.documents = Documents(kinds)
         self.stopping = threading.Event()
         store.listeners.append(self._define)
@@ -84,13 +83,14 @@ class Api:
             raise no_resource()
         target = Target(resource, namespace, name, subresource)
         if questions.is_review(resource):
-            return Answer(201, questions.review(resource, self._body(request, resource)[0]))
+            body = self._body(request, resource, request.options("CreateOptions"))
+            return Answer(201, questions.review(resource, body))
         if not name:
             return self._collection(request, target)
         if subresource == "scale":
             return self._scale(request, target)
         if subresource == "log":
-            self.writer.live(target)
+            self.store.live(target)
             return Answer(200, "the sandbox simulates pods: they write no logs\n", media_type="text/plain")
         if subresource not in ("", "status", "finalize"):
             raise method_not_allowed()
@@ -105,44 +105,44 @@ class Api:
             return Answer(200, present(resource, reading.listing(self.store, target, request), request))
         if method == "POST" and (target.namespace or not resource.namespaced):
             options = request.options("CreateOptions")
-            body, complaints = self._body(request, resource)
+            body = self._body(request, resource, options)
             with self.store.lock:
-                value, warnings = self.writer.create(target, body, options, complaints)
-            return Answer(201, present(resource, value, request), warnings)
+                value = self.writer.create(target, body, options)
+            return Answer(201, present(resource, value, request), options.warnings)
         if method == "DELETE" and "deletecollection" in resource.verbs:
             delete_options = request.delete_options(self._optional_body(request))
             with self.store.lock:
                 found = reading.listing(self.store, target, request)
-                self.deleter.collection(resource, found["items"], delete_options)
+                delete_collection(self.store, resource, found["items"], delete_options)
             return Answer(200, found)
         raise method_not_allowed()
 
     def _object(self, request: Request, target: Target) -> Answer:
-        code, method = 200, request.method
-        warnings: tuple[str, ...] = ()
+        code, method, resource = 200, request.method, target.resource
         if method == "GET":
-            value = self.writer.live(target)
-        elif method == "PUT":
-            options = request.options("UpdateOptions")
-            body, complaints = self._body(request, target.resource)
-            with self.store.lock:
-                if target.subresource == "finalize":
-                    return Answer(200, self._finalize(target, body))
-                value, warnings = self.writer.replace(target, body, options, complaints)
-        elif method == "PATCH":
-            with self.store.lock:
-                code, value, warnings = self.writer.patch(target, request)
-        elif method == "DELETE" and not target.subresource:
+            return Answer(200, present(resource, self.store.live(target), request))
+        if method == "DELETE" and not target.subresource:
             delete_options = request.delete_options(self._optional_body(request))
             with self.store.lock:
-                return Answer(200, *self.deleter.delete(target, delete_options))
-        else:
+                return Answer(200, delete(self.store, target, delete_options), delete_options.warnings)
+        if method not in ("PUT", "PATCH"):
             raise method_not_allowed()
-        return Answer(code, present(target.resource, value, request), warnings)
+        applying = method == "PATCH" and request.content_type == APPLY
+        options = request.options("UpdateOptions" if method == "PUT" else "PatchOptions", applying=applying)
+        with self.store.lock:
+            if applying:
+                code, value = self.writer.apply(target, request.body, options)
+            elif method == "PATCH":
+                value = self.writer.patch(target, request, options)
+            elif target.subresource == "finalize":
+                value = self._finalize(target, self._body(request, resource, options))
+            else:
+                value = self.writer.replace(target, self._body(request, resource, options), options)
+        return Answer(code, present(resource, value, request), options.warnings)
 
     def _finalize(self, target: Target, body: Json) -> Json:
         """A namespace whose last finalizer is taken off goes, if it was deleted."""
-        live = self.writer.live(target)
+        live = self.store.live(target)
         finalizers = body.get("spec", {}).get("finalizers", [])
         changed = {**live, "spec": {"finalizers": finalizers} if finalizers else {}}
         if finalizers or "deletionTimestamp" not in live["metadata"]:
@@ -152,25 +152,27 @@ class Api:
 
     def _scale(self, request: Request, target: Target) -> Answer:
         if request.method == "GET":
-            return Answer(200, questions.scale(self.writer.live(target), target.resource))
+            return Answer(200, questions.scale(self.store.live(target), target.resource))
         if request.method not in ("PUT", "PATCH"):
             raise method_not_allowed()
         with self.store.lock:
             return Answer(200, questions.rescale(self.writer, target, request))
 
-    def _body(self, request: Request, resource: Resource) -> tuple[Json, list[str]]:
-        """The object of a write, and what strict field validation complains about."""
+    def _body(self, request: Request, resource: Resource, options: Options) -> Json:
+        """The object of a write; keys that are there twice are told to the options."""
         if request.content_type == protobuf.MEDIA_TYPE:
-            try:
-                return protobuf.decode(request.body, self.kinds.definitions.messages), []
-            except (ValueError, LookupError) as error:
-                raise bad_request(f"error decoding protobuf: {error}") from error
-        value, complaints = read_object(request.body, request.content_type)
-        return {"apiVersion": resource.group_version, "kind": resource.kind, **value}, complaints
+            return self._decoded(request.body)
+        value, repeated = read_object(request.body, request.content_type)
+        options.unknown.extend(repeated)
+        return {"apiVersion": resource.group_version, "kind": resource.kind, **value}
 
     def _optional_body(self, request: Request) -> Json:
-        if not request.body:
-            return {}
-        if request.content_type == protobuf.MEDIA_TYPE:
-            return protobuf.decode(request.body, self.kinds.definitions.messages)
-        return read_object(request.body, request.content_type)[0]
+        if request.content_type == protobuf.MEDIA_TYPE and request.body:
+            return self._decoded(request.body)
+        return read_object(request.body, request.content_type)[0] if request.body else {}
+
+    def _decoded(self, body: bytes) -> Json:
+        try:
+            return protobuf.decode(body, self.kinds.definitions.messages)
+        except (ValueError, LookupError) as error:
+            raise bad_request(f"error decoding protobuf: {error}") from error

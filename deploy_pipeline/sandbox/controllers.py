@@ -15,9 +15,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from deploy_pipeline.sandbox.deletes import Deleter
+from deploy_pipeline.sandbox.deletes import delete
 from deploy_pipeline.sandbox.errors import ApiError, Json
-from deploy_pipeline.sandbox.kinds import DEFINITIONS, Kinds, Target
+from deploy_pipeline.sandbox.kinds import DEFINITIONS, Target
 from deploy_pipeline.sandbox.request import DeleteOptions, Options
 from deploy_pipeline.sandbox.store import Event, Key
 from deploy_pipeline.sandbox.writes import Writer, now
@@ -26,9 +26,8 @@ from deploy_pipeline.sandbox.writes import Writer, now
 class Cluster:
     """What reconcilers may do."""
 
-    def __init__(self, writer: Writer, deleter: Deleter, kinds: Kinds, rollout_seconds: float) -> None:
-        self.writer, self.deleter, self.kinds = writer, deleter, kinds
-        self.store = writer.store
+    def __init__(self, writer: Writer, rollout_seconds: float) -> None:
+        self.writer, self.kinds, self.store = writer, writer.kinds, writer.store
         self.rollout_seconds = rollout_seconds
         self._seen: dict[str, dict[str, float]] = {}
 
@@ -64,7 +63,7 @@ class Cluster:
             metadata |= {"namespace": owner["metadata"]["namespace"], "ownerReferences": [reference]}
         body = {"apiVersion": kind.group_version, "kind": kind.kind, **value, "metadata": metadata}
         target = Target(kind, metadata.get("namespace", ""))
-        return self.writer.create(target, body, Options("kube-controller-manager"), [])[0]
+        return self.writer.create(target, body, Options("kube-controller-manager"))
 
     def update(self, resource: str, live: Json, new: Json, *, status: bool = True) -> Json:
         """Write what a controller changed; nothing happens if that is nothing."""
@@ -75,7 +74,7 @@ class Cluster:
         metadata = value["metadata"]
         if "deletionTimestamp" not in metadata:
             target = Target(self.kinds.storage(resource), metadata.get("namespace", ""), metadata["name"])
-            self.deleter.delete(target, DeleteOptions(policy))
+            delete(self.store, target, DeleteOptions(policy))
 
     def release(self, resource: str, value: Json, finalizer: str) -> None:
         """Take a finalizer off; an object that waits for nothing else goes."""

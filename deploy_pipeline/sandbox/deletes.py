@@ -9,7 +9,8 @@ from __future__ import annotations
 from deploy_pipeline.sandbox.errors import ApiError, Json, refusal
 from deploy_pipeline.sandbox.kinds import DEFINITIONS, Resource, Target
 from deploy_pipeline.sandbox.request import DeleteOptions
-from deploy_pipeline.sandbox.writes import Warnings, Writer, now
+from deploy_pipeline.sandbox.store import Store
+from deploy_pipeline.sandbox.writes import now
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
@@ -20,35 +21,30 @@ JOB_WARNING = (
 )
 
 
-class Deleter:
-    """Removes objects, at once or step by step."""
+def delete(store: Store, target: Target, options: DeleteOptions) -> Json:
+    """DELETE of one object: what is answered."""
+    resource, live = target.resource, store.live(target)
+    _check(resource, live, options)
+    policy = options.policy
+    if resource.key == "jobs.batch" and not policy:
+        options.warnings.append(JOB_WARNING)
+        policy = "Orphan"
+    finalizers = _finalizers(resource, live, policy)
+    marked = _marked(resource, live, finalizers)
+    if finalizers or resource.key == "namespaces":
+        return marked if options.dry_run or marked == live else store.put(resource.key, marked)
+    last = live if options.dry_run else store.delete(resource.key, live)
+    if resource.listed_in("answers deleted object"):
+        return marked if resource.key == "pods" else last
+    return _deleted_status(resource, live["metadata"])
 
-    def __init__(self, writer: Writer) -> None:
-        self.writer = writer
-        self.store = writer.store
 
-    def delete(self, target: Target, options: DeleteOptions) -> tuple[Json, Warnings]:
-        """DELETE of one object: what is answered, and warnings."""
-        resource, live = target.resource, self.writer.live(target)
-        _check(resource, live, options)
-        warnings = (JOB_WARNING,) if resource.key == "jobs.batch" and not options.policy else ()
-        finalizers = _finalizers(resource, live, options.policy or ("Orphan" if warnings else ""))
-        marked = _marked(resource, live, finalizers)
-        if finalizers or resource.key == "namespaces":
-            done = options.dry_run or marked == live
-            return marked if done else self.store.put(resource.key, marked), warnings
-        last = live if options.dry_run else self.store.delete(resource.key, live)
-        if resource.listed_in("answers deleted object"):
-            return marked if resource.key == "pods" else last, warnings
-        return _deleted_status(resource, live["metadata"]), warnings
-
-    def collection(self, resource: Resource, chosen: list[Json], options: DeleteOptions) -> None:
-        """DELETE of the objects of a collection."""
-        for value in chosen:
-            metadata = value["metadata"]
-            target = Target(resource, metadata.get("namespace", ""), metadata["name"])
-            if self.store.get(resource.key, target.namespace, target.name) is not None:
-                self.delete(target, options)
+def delete_collection(store: Store, resource: Resource, chosen: list[Json], options: DeleteOptions) -> None:
+    """DELETE of the objects of a collection."""
+    for metadata in (value["metadata"] for value in chosen):
+        target = Target(resource, metadata.get("namespace", ""), metadata["name"])
+        if store.get(resource.key, target.namespace, target.name) is not None:
+            delete(store, target, options)
 
 
 def _check(resource: Resource, live: Json, options: DeleteOptions) -> None:

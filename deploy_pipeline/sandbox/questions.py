@@ -52,7 +52,7 @@ def scale(value: Json, resource: Resource) -> Json:
 
 def rescale(writer: Writer, target: Target, request: Request) -> Json:
     """PUT or PATCH of the Scale."""
-    resource, live = target.resource, writer.live(target)
+    resource, live = target.resource, writer.store.live(target)
     putting = request.method == "PUT"
     options = request.options("UpdateOptions" if putting else "PatchOptions")
     if putting:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,12 +16,14 @@ POLICIES = ("Foreground", "Background", "Orphan")
 
 @dataclass(frozen=True)
 class Options:
-    """How a write shall be done."""
+    """How a write shall be done; `unknown` are fields that get lost, `warnings` what the client is told."""
 
     manager: str
     dry_run: bool = False
     validation: str = "Ignore"
     force: bool = False
+    unknown: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class DeleteOptions:
     uid: str = ""
     version: str = ""
     dry_run: bool = False
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Answer:
 
     code: int
     body: Any
-    warnings: tuple[str, ...] = ()
+    warnings: Sequence[str] = ()
     media_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
 

@@ -45,7 +45,7 @@ class SandboxCluster:
         try:
             self._kinds = Kinds(Definitions.load())
             self._api = Api(self._store, self._kinds)
-            cluster = Cluster(self._api.writer, self._api.deleter, self._kinds, self._rollout_seconds)
+            cluster = Cluster(self._api.writer, self._rollout_seconds)
             self._bootstrap(cluster)
             self._engine = Engine(cluster, RECONCILERS, collect)
             self._server = Server(self._api, self._port)

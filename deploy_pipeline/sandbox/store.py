@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from deploy_pipeline.sandbox.errors import Json, SandboxError, to_json
+from deploy_pipeline.sandbox.errors import Json, SandboxError, refusal, to_json
+from deploy_pipeline.sandbox.kinds import Target
 
 HISTORY = 4096  # events kept for each resource; a watch from before them has to list again
 TABLE = """
@@ -87,6 +88,13 @@ class Store:
         """One object."""
         found = self._collections.get(resource)
         return found.objects.get(namespace, {}).get(name) if found else None
+
+    def live(self, target: Target) -> Json:
+        """The object that a request is about."""
+        found = self.get(target.resource.key, target.namespace, target.name)
+        if found is None:
+            raise refusal("NotFound", target.resource, target.name)
+        return target.resource.at_version(found)
 
     def objects(self, resource: str, namespace: str = "") -> list[Json]:
         """All objects of a resource, or those of a namespace, in the order of their keys."""

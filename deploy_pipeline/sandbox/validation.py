@@ -101,7 +101,7 @@ def _struct(value: Json, node: Node, path: str) -> Causes:
         if not path and key in ("metadata", "status"):
             continue
         if item in (None, "", []) or (rule == "required" and not item):
-            if key in node.required or rule == "required":
+            if rule == "required" or (key in node.required and rule != "optional"):
                 yield cause("Required", where, rule.get("text", "") if isinstance(rule, dict) else "")
             continue
         if rule:
@@ -129,7 +129,7 @@ def _field(value: Any, rule: Any, path: str) -> Causes:
             yield cause("Invalid", path, f"must be between {low} and {high}, inclusive", value)
         elif isinstance(value, int) and value < low:
             yield cause("Invalid", path, f"must be greater than or equal to {low}", value)
-    elif rule != "required" and (problem := format_problem(rule, value)):
+    elif rule not in ("required", "optional") and (problem := format_problem(rule, value)):
         yield cause("Invalid", path, problem, value)
 
 

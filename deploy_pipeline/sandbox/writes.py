@@ -36,7 +36,6 @@ LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # what rand.String of apimachinery draw
 APPLY, JSON_PATCH = "application/apply-patch+yaml", "application/json-patch+json"
 MERGE, STRATEGIC = "application/merge-patch+json", "application/strategic-merge-patch+json"
 KEPT = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
-Warnings = tuple[str, ...]
 
 
 def now() -> str:
@@ -51,24 +50,17 @@ class Writer:
         self.store = store
         self.kinds = kinds
 
-    def live(self, target: Target) -> Json:
-        """The object that a request is about."""
-        found = self.store.get(target.resource.key, target.namespace, target.name)
-        if found is None:
-            raise refusal("NotFound", target.resource, target.name)
-        return target.resource.at_version(found)
-
     # Create
 
-    def create(self, target: Target, value: Json, options: Options, complaints: list[str]) -> tuple[Json, Warnings]:
+    def create(self, target: Target, value: Json, options: Options) -> Json:
         """POST to a collection."""
         _check_identity(target, value)
         if value.get("metadata", {}).get("resourceVersion"):
             raise internal("resourceVersion should not be set on objects to be created")
-        new, warnings = _typed(target.resource, value, options, complaints)
+        new = _typed(target.resource, value, options)
         blank = {**empty_object(target.resource.node), "apiVersion": "", "kind": ""}
         managers = ownership.update(blank, new, ownership.decode(new), _write(target, options.manager, "Update"))
-        return self._insert(target, new, managers, dry_run=options.dry_run), warnings
+        return self._insert(target, new, managers, dry_run=options.dry_run)
 
     def _insert(self, target: Target, new: Json, managers: Managers, *, dry_run: bool) -> Json:
         """Store a new object, or answer what would be stored."""
@@ -113,11 +105,11 @@ class Writer:
 
     # Change
 
-    def replace(self, target: Target, value: Json, options: Options, complaints: list[str]) -> tuple[Json, Warnings]:
+    def replace(self, target: Target, value: Json, options: Options) -> Json:
         """PUT."""
         _check_identity(target, value)
-        live = self.live(target)
-        new, warnings = _typed(target.resource, value, options, complaints)
+        live = self.store.live(target)
+        new = _typed(target.resource, value, options)
         present = live["metadata"]["uid"]
         if (wanted := new["metadata"].setdefault("uid", present)) != present:
             path = "/".join(filter(None, [target.resource.plural, target.namespace, target.name]))
@@ -126,7 +118,7 @@ class Writer:
                 f"AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {present}"
             )
             raise refusal("Conflict", target.resource, target.name, why)
-        return self.change(target, live, new, options), warnings
+        return self.change(target, live, new, options)
 
     def change(self, target: Target, live: Json, new: Json, options: Options) -> Json:
         """Settle ownership of an update, then store it."""
@@ -159,36 +151,33 @@ class Writer:
 
     # Patch
 
-    def patch(self, target: Target, request: Request) -> tuple[int, Json, Warnings]:
-        """PATCH in any of its forms: code, object, warnings."""
+    def patch(self, target: Target, request: Request, options: Options) -> Json:
+        """PATCH in any form but server-side apply."""
         resource, kind = target.resource, request.content_type
-        if kind == APPLY:
-            options = request.options("PatchOptions", applying=True)
-            return (*self.apply(target, read_apply(request.body), options), ())
         accepted = [JSON_PATCH, MERGE, *([] if resource.custom else [STRATEGIC]), APPLY]
         if kind not in accepted:
             text = "the body of the request was in an unknown format - accepted media types include: "
             message = text + ", ".join(accepted) if resource.custom else "415: Unsupported Media Type"
             raise ApiError(415, "UnsupportedMediaType", message, None if resource.custom else {})
-        options = request.options("PatchOptions")
         if "force" in request.query:
             raise invalid_option(
                 "PatchOptions", cause("Forbidden", "force", "may not be specified for non-apply patch")
             )
-        live = self.live(target)
+        live = self.store.live(target)
         raw, document = patch.patched(live, request.body, kind, resource.node)
         _check_identity(target, document)
         try:
-            new, warnings = _typed(resource, document, options, [])
+            new = _typed(resource, document, options)
         except ApiError as error:
             why = str(error).partition(f"handled as a {resource.kind}: ")[2] or str(error)
             raise invalid("", "", "", [cause("Invalid", "patch", why, text_of(raw))]) from error
-        return 200, self.change(target, live, new, options), warnings
+        return self.change(target, live, new, options)
 
-    def apply(self, target: Target, config: Json, options: Options) -> tuple[int, Json]:
-        """Server-side apply of a configuration: code and object."""
-        resource = target.resource
+    def apply(self, target: Target, body: bytes, options: Options) -> tuple[int, Json]:
+        """Server-side apply of a configuration: code and object; what its schema lacks is no warning but an error."""
+        resource, config = target.resource, read_apply(body)
         _check_config(target, config)
+        silent = Options(options.manager)
         write = _write(target, options.manager, "Apply")
         found = self.store.get(resource.key, target.namespace, target.name)
         if found is None:
@@ -198,11 +187,11 @@ class Writer:
                 why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
                 raise refusal("Conflict", resource, target.name, why)
             _, managers, _ = ownership.apply(empty_object(resource.node), config, {}, write)
-            new, _ = _typed(resource, config, options, [])
+            new = _typed(resource, config, silent)
             return 201, self._insert(target, new, managers, dry_run=options.dry_run)
         live = resource.at_version(found)
         merged, managers = ownership.server_side_apply(live, config, write, force=options.force)
-        new, _ = _typed(resource, merged, options, [])
+        new = _typed(resource, merged, silent)
         if target.subresource == "status":
             new = _with_status_of(live, new)
         return 200, self._update(target, live, new, managers, dry_run=options.dry_run)
@@ -238,16 +227,16 @@ def _owned(value: Json, managers: Managers) -> Json:
     return {**value, "metadata": metadata}
 
 
-def _typed(resource: Resource, value: Json, options: Options, complaints: list[str]) -> tuple[Json, Warnings]:
-    """The object in the server's form, and warnings about what got lost."""
-    conversion = Conversion(resource.kind, resource.version)
-    converted = conversion.convert(value, resource.node)
-    converted.update(apiVersion=resource.group_version, kind=resource.kind)
-    converted["metadata"] = dict(converted.get("metadata", {}))
-    found = [*complaints, *conversion.unknown]
-    if found and options.validation == "Strict":
-        raise conversion.refuse("strict decoding error: " + ", ".join(found))
-    return converted, tuple(found) if options.validation == "Warn" else ()
+def _typed(resource: Resource, value: Json, options: Options) -> Json:
+    """The object in the server's form; what got lost is an error or a warning, if the client asked for that."""
+    conversion = Conversion(resource.kind, resource.version, unknown=options.unknown)
+    converted: Json = conversion.convert(value, resource.node)
+    if options.unknown and options.validation == "Strict":
+        raise conversion.refuse("strict decoding error: " + ", ".join(options.unknown))
+    if options.validation == "Warn":
+        options.warnings.extend(options.unknown)
+    head = {"apiVersion": resource.group_version, "kind": resource.kind}
+    return {**converted, **head, "metadata": dict(converted.get("metadata", {}))}
 
 
 def _check_identity(target: Target, value: Json) -> None:
