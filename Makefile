@@ -29,7 +29,7 @@ $(VENV): requirements/dev.txt pyproject.toml scripts/make_venv.py $(call unless_
 	@echo "$(CURDIR)" > $@
 
 $(TOOLS): scripts/fetch_tools.py $(call unless_here,.tools/bin/kubectl,$(TOOLS)) | $(VENV)
-	@$(BIN)/python -I scripts/fetch_tools.py
+	@$(BIN)/python -I scripts/fetch_tools.py --tests
 	@mkdir -p .tools && echo "$(CURDIR)" > $@
 
 demo: setup ## show the whole flow on this machine: push, render, diff, promote, release, drift

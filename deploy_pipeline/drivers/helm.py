@@ -7,7 +7,7 @@ stored release only, and would not see what changed in the cluster since.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from deploy_pipeline.changes import AppChanges, ObjectChange, Operation
@@ -18,7 +18,8 @@ from deploy_pipeline.drivers.helm_chart import Chart, read_chart
 from deploy_pipeline.drivers.helm_crds import without_foreign
 from deploy_pipeline.drivers.helm_leaving import plan_upgrade, prune_left
 from deploy_pipeline.drivers.helm_ownership import taken_over
-from deploy_pipeline.drivers.plan import AppPlan, Target, check_release, secret_manifests
+from deploy_pipeline.drivers.helm_patching import attempt_of_helm_3
+from deploy_pipeline.drivers.plan import AppPlan, Step, Target, check_release, secret_manifests
 from deploy_pipeline.drivers.steps import apply_steps, delete_and_wait, plan_objects, plan_step
 from deploy_pipeline.errors import ApprovalError
 from deploy_pipeline.redaction import leaves
@@ -36,8 +37,7 @@ def plan(target: Target) -> AppPlan:
     chart = read_chart(target, values)
     crds, left_alone = without_foreign(target, chart.crds)
     steps = plan_objects(target, (*secret_manifests(target).values(), *crds))
-    givers = (_MANAGER,) if chart.migrates else ()
-    ours = [plan_step(target, manifest, _MANAGER, givers=givers) for manifest in chart.objects]
+    ours = _plan_chart(target, chart)
     taken = taken_over(target, release, ours, {ObjectRef.of(manifest) for manifest in chart.base})
     wanted = {step.change.ref for step in (*ours, *steps)}
     leaving = plan_upgrade(target, release, chart.base, wanted)
@@ -80,6 +80,16 @@ def apply(plan: AppPlan, before_write: Callable[[], None]) -> dict[ObjectRef, Ma
 def prune(plan: AppPlan, before_write: Callable[[], None]) -> None:
     """Delete what left the app and is still there: Secrets, and what a failed revision of the chart made."""
     prune_left(plan.target, plan.prunes, before_write)
+
+
+def _plan_chart(target: Target, chart: Chart) -> Sequence[Step]:
+    givers = (_MANAGER,) if chart.migrates else ()
+    attempt = attempt_of_helm_3(target, chart.base) if chart.sends_patches else None
+
+    def planned(manifest: Manifest) -> Step:
+        return plan_step(target, manifest, _MANAGER, givers=givers, attempt=attempt)
+
+    return target.cluster.side_by_side(planned, chart.objects)
 
 
 def _ready_for_helm(planned: AppPlan, before_write: Callable[[], None]) -> AppPlan:

@@ -19,14 +19,16 @@ from deploy_pipeline.errors import OwnedByAnother
 class Chart:
     """What Helm will send (``objects``), and what it will compare with (``base``); all located.
 
-    ``migrates``: Helm first makes the fields its own that it set by updates, without server-side apply, so that those
-    go which left the chart. ``reason_to_run``: why Helm must run even if no object changes; empty if it need not.
+    ``sends_patches``: Helm does not apply on the server. ``migrates``: it does, and first makes the fields its own that
+    it set by updates before, so that those go which left the chart. ``reason_to_run``: why Helm must run even if no
+    object changes; empty if it need not.
     """
 
     objects: tuple[Manifest, ...] = field(repr=False)
     base: tuple[Manifest, ...] = field(repr=False)
     crds: tuple[Manifest, ...] = field(repr=False)
     hooks: tuple[str, ...]
+    sends_patches: bool
     migrates: bool
     reason_to_run: str
 
@@ -42,12 +44,14 @@ def read_chart(target: Target, values: Sequence[bytes]) -> Chart:
         wanted = helm.objects(manifest)
         same = stored is not None and (stored.last.manifest == manifest or helm.objects(stored.last.manifest) == wanted)
         base = helm.objects(stored.base.manifest) if stored and stored.is_installed else ()
+        sends_patches = helm.sends_patches
     return Chart(
         objects=tuple(_marked(target, manifest) for manifest in located(target, wanted, crds)),
         base=located(target, base),
         crds=crds,
         hooks=tuple(sorted(hook.label for hook in rendering.hooks)),
-        migrates=_migrates(stored),
+        sends_patches=sends_patches,
+        migrates=not sends_patches and _migrates(stored),
         reason_to_run=_reason_to_run(stored, same=same),
     )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 from deploy_pipeline.cluster.objects import Manifest
 from deploy_pipeline.drivers.helm_rendering import Rendering, from_answer, from_template
 from deploy_pipeline.drivers.helm_storage import StoredRelease, stored_release
+from deploy_pipeline.drivers.helm_version import ON_SERVER, is_helm_3, learn_helm_3
 from deploy_pipeline.drivers.plan import Target
 from deploy_pipeline.errors import ClusterUnreachable, DeployError, FailedError, ManifestRejected, RenderFailed
 from deploy_pipeline.private_files import private_directory
@@ -49,7 +50,7 @@ class Helm:
         release that is not installed Helm does not, so that ``capabilities`` are given as options.
         """
         if installed:
-            return from_answer(self._json([*self._upgrade(), *_CLIENT], "upgrade --dry-run=client", _PLAN_TIMEOUT))
+            return from_answer(self._parsed(self._upgrade(_CLIENT), "helm upgrade --dry-run=client"))
         return from_template(self._template("--skip-crds", *capabilities))
 
     def crds(self) -> str:
@@ -64,7 +65,7 @@ class Helm:
 
         Either may hold what a template looked up in the cluster, which nobody may see.
         """
-        result = self._run([*self._upgrade(), *_SERVER, *more], _PLAN_TIMEOUT)
+        result = self._upgrade((*_SERVER, *more))
         if result.returncode:
             return result
         return from_answer(self._parsed(result, "helm upgrade --dry-run=server"))
@@ -100,15 +101,23 @@ class Helm:
         """
         timeout = self.target.app.timeout_seconds
         options = ["--timeout", f"{timeout:.0f}s", "--hide-notes", *([_TAKE_OWNERSHIP] if adopt else [])]
-        arguments = [*self._upgrade(), *options]
-        result = self._run(arguments, timeout + _GRACE, proceed)
+        result = self._upgrade(options, timeout + _GRACE, proceed)
         return int(self._parsed(result, "helm upgrade --install")["version"])
 
-    def _upgrade(self) -> list[str]:
-        return [
-            *("upgrade", "--install", *self._release(), "--create-namespace", "--reset-values", "--skip-crds"),
-            *("--server-side=true", "--force-conflicts", "--output", "json"),
-        ]
+    @property
+    def sends_patches(self) -> bool:
+        """Whether this is a Helm that does not apply on the server. Known once a dry run was made."""
+        return is_helm_3(tool_path("helm"))
+
+    def _upgrade(
+        self, options: Sequence[str], timeout: float = _PLAN_TIMEOUT, proceed: Callable[[], None] | None = None
+    ) -> ToolResult:
+        arguments = ["upgrade", "--install", *self._release(), "--create-namespace", "--reset-values", "--skip-crds"]
+        on_server = () if self.sends_patches else ON_SERVER
+        result = self._run([*arguments, "--output", "json", *on_server, *options], timeout, proceed)
+        if on_server and learn_helm_3(tool_path("helm"), result, self.directory):
+            return self._upgrade(options, timeout, proceed)
+        return result
 
     def _template(self, *options: str) -> str:
         command = [tool_path("helm"), "template", *self._release(), *options]
@@ -121,10 +130,6 @@ class Helm:
         app = self.target.app
         files = [argument for path in self.values for argument in ("--values", str(path))]
         return [str(app.helm_name), str(self.chart), *files, "--namespace", str(app.namespace)]
-
-    def _json(self, arguments: Sequence[str], what: str, timeout: float) -> Mapping[str, Any]:
-        answer: Mapping[str, Any] = self._parsed(self._run(arguments, timeout), f"helm {what}")
-        return answer
 
     def _parsed(self, result: ToolResult, what: str) -> Any:
         _checked(self.target, result, what)

@@ -23,6 +23,9 @@ from deploy_pipeline.errors import ApprovalError, InvalidObject, ManifestRejecte
 CLIENT_SIDE = frozenset(("kubectl-client-side-apply",))
 """Managers whose updates are the traces of ``kubectl apply`` without ``--server-side``."""
 
+Attempt = Callable[[Manifest, "Manifest | None"], "Manifest | None"]
+"""What an object would be after it is written; given what is sent and the live one. None: the server cannot say yet."""
+
 _TRIES = 5
 _POLL = 0.5
 
@@ -38,18 +41,26 @@ def plan_objects(target: Target, manifests: Sequence[Manifest]) -> tuple[Step, .
 
 
 def plan_step(
-    target: Target, manifest: Manifest, manager: str = FIELD_MANAGER, *, givers: Collection[str] = CLIENT_SIDE
+    target: Target,
+    manifest: Manifest,
+    manager: str = FIELD_MANAGER,
+    *,
+    givers: Collection[str] = CLIENT_SIDE,
+    attempt: Attempt | None = None,
 ) -> Step:
     """What applying one located manifest as ``manager`` would change, once the givers' fields are that manager's.
 
-    Raises ManifestRejected, OwnedByAnother.
+    ``attempt`` stands for another way of writing than server-side apply. Raises ManifestRejected, OwnedByAnother.
     """
     objects, known = target.cluster.objects, target.owned.refs if target.owned else frozenset()
-    if ObjectRef.of(manifest) not in known and (made := objects.dry_run_if_new(manifest, manager)):
-        return _new(target, manifest, manager, made)
+    tried: Attempt = attempt or (lambda sent, _: objects.dry_run(sent, manager))
+    if attempt is None and ObjectRef.of(manifest) not in known and (made := objects.dry_run_if_new(manifest, manager)):
+        return _new(target, manifest, tried, made)
     for _ in range(_TRIES):
         live = objects.live(manifest)
-        step = _new(target, manifest, manager) if live is None else _changed(target, manifest, live, manager, givers)
+        if live is not None and manager == FIELD_MANAGER:
+            check_owner(target, live)
+        step = _new(target, manifest, tried) if live is None else _changed(target, manifest, live, givers, tried)
         if step is not None:
             return step
     raise ManifestRejected(f"{ObjectRef.of(manifest)} is being written all the time: it cannot be compared")
@@ -66,21 +77,20 @@ def _missing_namespaces(target: Target, manifests: Sequence[Manifest]) -> tuple[
     return tuple(manifest for manifest in candidates if target.cluster.objects.live(manifest) is None)
 
 
-def _new(target: Target, manifest: Manifest, manager: str, made: Manifest | None = None) -> Step:
+def _new(target: Target, manifest: Manifest, attempt: Attempt, made: Manifest | None = None) -> Step:
     """The step for an object that is not there; ``made`` is what a first try gave."""
     tries = iter([made] if made else ())
-    objects = target.cluster.objects
-    fields = _certain(target, None, manifest, lambda: next(tries, None) or objects.dry_run(manifest, manager))
+    fields = _certain(target, None, manifest, lambda: next(tries, None) or attempt(manifest, None))
     return Step(manifest, ObjectChange(ObjectRef.of(manifest), Operation.CREATE, fields), desired=manifest)
 
 
-def _changed(target: Target, manifest: Manifest, live: Manifest, manager: str, givers: Collection[str]) -> Step | None:
+def _changed(
+    target: Target, manifest: Manifest, live: Manifest, givers: Collection[str], attempt: Attempt
+) -> Step | None:
     """The step for an object that is there; None when it was written while we tried."""
-    if manager == FIELD_MANAGER:
-        check_owner(target, live)
     sent = without_ignored(manifest, live, target.app.ignore, givers)
     try:
-        tried = _try(target, sent, live, manager, givers)
+        tried = _try(target, sent, live, givers, attempt)
     except InvalidObject as refused:
         return _recreated(target, manifest, live, refused)
     if tried is None:
@@ -88,7 +98,7 @@ def _changed(target: Target, manifest: Manifest, live: Manifest, manager: str, g
     fields = field_changes(live, tried.result, target.redactor)
     operation = Operation.UPDATE if fields else Operation.NONE
     if _may_be_chance(fields, sent, target):
-        again = _try(target, sent, live, manager, givers)
+        again = _try(target, sent, live, givers, attempt)
         if again is None:
             return None
         others = field_changes(live, again.result, target.redactor)
@@ -105,15 +115,14 @@ class _Tried:
     takes_over: bool
 
 
-def _try(target: Target, sent: Manifest, live: Manifest, manager: str, givers: Collection[str]) -> _Tried | None:
+def _try(target: Target, sent: Manifest, live: Manifest, givers: Collection[str], attempt: Attempt) -> _Tried | None:
     """Try the apply of a manifest to a live object; None when that was written meanwhile."""
-    objects = target.cluster.objects
-    applied = objects.dry_run(sent, manager) or sent
+    applied = attempt(sent, live) or sent
     left = without_handed_over(applied, live, givers)
     if left is None:
         return _Tried(applied, takes_over=False)
     left["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
-    replaced = objects.dry_run_replace(left)
+    replaced = target.cluster.objects.dry_run_replace(left)
     return _Tried(replaced, takes_over=True) if replaced is not None else None
 
 

@@ -15,7 +15,7 @@ from deploy_pipeline.settings import tool_path
 from tests.actions.conftest import World
 
 NAMESPACE = "shop"
-_KINDS = "configmaps,services,deployments,jobs,rolebindings,persistentvolumeclaims,widgets.example.org"
+_KINDS = "configmaps,services,serviceaccounts,deployments,jobs,rolebindings,persistentvolumeclaims,widgets.example.org"
 _WIDGETS = """
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
