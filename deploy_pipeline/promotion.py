@@ -6,7 +6,7 @@ branch moves; the release then verifies it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -18,7 +18,7 @@ from deploy_pipeline.deployer import Deployer, Progress
 from deploy_pipeline.drivers.recovery import free_interrupted
 from deploy_pipeline.errors import ApprovalError, RaceLost, RefusedError, UnknownRevision
 from deploy_pipeline.planning import plan_channel
-from deploy_pipeline.rendering import RenderResult, render_candidate
+from deploy_pipeline.rendering import RenderResult, render_candidate, render_commit
 from deploy_pipeline.repository import Commit, candidate_branch, release_branch, source_of
 from deploy_pipeline.secret_stores import helm_values, shape
 
@@ -41,14 +41,32 @@ class Promotion:
 
 def render(deployer: Deployer, branch: str, *, progress: Progress) -> RenderResult:
     """Make or refresh the candidate of a source branch; remove it when the branch is gone."""
+    return render_candidate(
+        deployer.mirror, branch, settings=deployer.settings, secret_shape=_secret_shape(deployer), progress=progress
+    )
 
+
+def render_again(
+    deployer: Deployer, branch: str, source: Commit, candidate: Commit, *, progress: Progress
+) -> RenderResult:
+    """What rendering a commit of a source branch gives today, to hold a candidate against. Pushes nothing."""
+    return render_commit(
+        deployer.mirror,
+        branch,
+        source,
+        candidate,
+        settings=deployer.settings,
+        secret_shape=_secret_shape(deployer),
+        progress=progress,
+    )
+
+
+def _secret_shape(deployer: Deployer) -> Callable[[str], Mapping[str, Any]]:
     def secret_shape(name: str) -> Mapping[str, Any]:
         masked: Mapping[str, Any] = shape(name, helm_values(deployer.secret_store.read(name)))
         return masked
 
-    return render_candidate(
-        deployer.mirror, branch, settings=deployer.settings, secret_shape=secret_shape, progress=progress
-    )
+    return secret_shape
 
 
 def diff_promotion(

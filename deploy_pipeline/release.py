@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
-from deploy_pipeline.approval import verify
+from deploy_pipeline.approval import Acceptance, authorize
 from deploy_pipeline.changes import ChangeSet, Operation, summary
 from deploy_pipeline.channels import Driver, load_channel
 from deploy_pipeline.cluster.inventory import Inventories, Inventory
@@ -24,7 +24,14 @@ from deploy_pipeline.drivers.plan import AppPlan
 from deploy_pipeline.drivers.recovery import free_interrupted
 from deploy_pipeline.drivers.steps import apply_steps
 from deploy_pipeline.drivers.waiting import wait_ready
-from deploy_pipeline.errors import DeployError, RefusedError, ReleaseFailed, RetryableError
+from deploy_pipeline.errors import (
+    DeployError,
+    ForgeUnreachable,
+    RefusedError,
+    ReleaseFailed,
+    RepositoryUnreachable,
+    RetryableError,
+)
 from deploy_pipeline.planning import ChannelPlan, each, plan_channel
 from deploy_pipeline.repository import release_branch
 
@@ -67,19 +74,25 @@ def release_channel(
     trigger: str,
     run_id: str = "",
     only_if_new: bool = False,
+    accept_change_set: str = "",
+    approved_by: str = "",
     progress: Progress,
+    on_begin: Callable[[ReleaseRecord], None] = lambda _: None,
     on_app: Callable[[AppResult], None],
 ) -> ReleaseResult:
     """Release the head of the channel's release branch; ``apps`` and ``drivers`` narrow it down.
 
-    ``only_if_new`` skips a commit that the cluster says is released, and one that is no longer the head. ``on_app``
-    is told of each app as it ends. Raises ApprovalError before the first write, ReleaseFailed after all apps were
-    tried.
+    ``only_if_new`` skips a commit that the cluster says is released, and one that is no longer the head. With
+    ``accept_change_set``, a digest, ``approved_by`` lets through what is not approved, where the channel allows that.
+    ``on_begin`` is told when the release may write, ``on_app`` of each app as it ends. Raises ApprovalError before the
+    first write, ForgeUnreachable when reviews cannot be read, ReleaseFailed after all apps were tried.
     """
     started = time.monotonic()
     cluster = deployer.cluster(channel)
     with cluster.lock(channel).held(f"release of {channel}", deployer.settings.lock_wait) as lock:
-        head = _head(deployer, channel)  # not before: another release may have gone by while we waited
+        head = _head(
+            deployer, channel, commit, progress
+        )  # not before: another release may have gone by while we waited
         records = cluster.records(channel)
         history = records.releases()
         last = next((record for record in history if record.state is ReleaseState.RELEASED), None)
@@ -92,10 +105,18 @@ def release_channel(
             raise RefusedError(f"{commit[:12]} is not the head of {release_branch(channel)}, which is {head[:12]}")
         free_interrupted(cluster, channel, progress)
         plan = _plan(deployer, channel, head, progress)
-        required = deployer.released_channel(channel).approval == "required"
-        approval = verify(records, head, plan.change_set, required=required, history=history)
+        approval = authorize(
+            deployer,
+            head,
+            plan.change_set,
+            history=history,
+            acceptance=Acceptance(accept_change_set, approved_by) if accept_change_set else None,
+            run_id=run_id,
+            progress=progress,
+        )
         run = Run(deployer, plan, records, lock, progress, on_app)
         record = run.begin(head, approval, trigger, run_id)
+        on_begin(record)
         outcome = run.carry_out(_chosen(plan, apps, drivers), record)
     result = replace(
         result,
@@ -114,9 +135,20 @@ def history(deployer: Deployer, channel: str) -> tuple[ReleaseRecord, ...]:
     return deployer.cluster(channel).records(channel).releases()
 
 
-def _head(deployer: Deployer, channel: str) -> str:
-    heads = deployer.mirror.fetch()
+def _head(deployer: Deployer, channel: str, commit: str, progress: Progress) -> str:
+    """The head of the release branch.
+
+    While nobody can read it, ``commit`` goes on if it was the head when it was read last and is approved.
+    """
     branch = release_branch(channel)
+    try:
+        heads = deployer.mirror.fetch()
+    except (RepositoryUnreachable, ForgeUnreachable) as error:
+        heads = deployer.mirror.heads()
+        known = bool(commit) and heads.get(branch) == commit
+        if not known or deployer.cluster(channel).records(channel).approval(commit) is None:
+            raise
+        progress(f"{error.message}; {commit[:12]} was read and approved before, so it goes on")
     if branch not in heads:
         raise RefusedError(f"there is no branch {branch}", hint=f"promote a candidate to {channel} first")
     return heads[branch]

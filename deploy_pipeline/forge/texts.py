@@ -1,4 +1,4 @@
-"""The other texts on a pull request: what a promotion brings, and how its release went."""
+"""The other texts on a pull request: what a promotion brings, why it has no diff, and how its release went."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ class PromotedCommit:
 
 @dataclass(frozen=True)
 class ReleaseOutcome:
-    """How a release went: a line for each app that was applied, one for each that failed, and the next step if any."""
+    """How a release went: a line for each app that was applied, one for each that failed, and the next step if any.
+
+    ``refused``: nothing was begun, and ``failed`` has the reasons.
+    """
 
     channel: str
     commit: str
@@ -31,6 +34,7 @@ class ReleaseOutcome:
     failed: tuple[str, ...] = ()
     next_step: str = ""
     run_url: str = ""
+    refused: bool = False
 
 
 def promotion_body(channel: str, branch: str, commits: Sequence[PromotedCommit]) -> str:
@@ -45,15 +49,27 @@ def promotion_body(channel: str, branch: str, commits: Sequence[PromotedCommit])
 
 def result_comment(outcome: ReleaseOutcome) -> str:
     """The comment on a merged pull request once its release has ended."""
-    verdict = "failed" if outcome.failed else "done"
+    verdict = "refused, nothing was changed" if outcome.refused else "failed" if outcome.failed else "done"
     run = f" ({link('run', outcome.run_url)})" if outcome.run_url else ""
     lines = [
         f"### Release to {code(outcome.channel)} {verdict}",
         "",
         f"{code(outcome.commit[:12])}, {outcome.seconds:.0f} s{run}",
     ]
-    lines += listed("Failed", [code(line) for line in outcome.failed], most=_MOST_LINES)
+    lines += listed("Why" if outcome.refused else "Failed", [code(line) for line in outcome.failed], most=_MOST_LINES)
     lines += listed("Applied", [code(line) for line in outcome.applied], most=_MOST_LINES)
     if outcome.next_step:
         lines += ["", f"Next step: {code(outcome.next_step)}"]
+    return "\n".join(lines)
+
+
+def refused_diff_comment(
+    channel: str, candidate: str, reasons: Sequence[str], next_step: str = "", run_url: str = ""
+) -> str:
+    """What stands in place of the diff where there is none: why, and that nothing shown before holds."""
+    run = f" ({link('run', run_url)})" if run_url else ""
+    lines = [f"### {code(channel)}: no diff of {code(candidate[:12])}{run}", "", "It cannot be released."]
+    lines += listed("Why", [code(line) for line in reasons], most=_MOST_LINES)
+    if next_step:
+        lines += ["", f"Next step: {code(next_step)}"]
     return "\n".join(lines)

@@ -5,7 +5,7 @@ anything: files come out of git checked, tools run isolated, addresses must be a
 """
 
 from deploy_pipeline.rendering.apps import KUBE_VERSION
-from deploy_pipeline.rendering.candidate import RenderResult, render_candidate
+from deploy_pipeline.rendering.candidate import RenderResult, render_candidate, render_commit
 from deploy_pipeline.rendering.manifests import RENDERED, parse_manifests, read_rendered, rendered_path
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "parse_manifests",
     "read_rendered",
     "render_candidate",
+    "render_commit",
     "rendered_path",
 ]

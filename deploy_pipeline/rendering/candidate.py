@@ -84,6 +84,24 @@ def render_candidate(
     return replace(result, seconds=time.monotonic() - started)
 
 
+def render_commit(
+    mirror: Mirror,
+    branch: str,
+    source: Commit,
+    candidate: Commit,
+    *,
+    settings: Settings,
+    secret_shape: SecretShape,
+    progress: Progress,
+) -> RenderResult:
+    """What rendering a commit of a source branch gives, to hold a candidate against. Pushes nothing.
+
+    It is rendered unless this deployer remembers that it made the candidate's very tree of it. Raises like
+    :func:`render_candidate`.
+    """
+    return _Render(mirror, branch, settings, secret_shape, progress).rendered(source, candidate)
+
+
 @dataclass(frozen=True)
 class _Render:
     """One try on one state of the repository."""
@@ -102,7 +120,7 @@ class _Render:
             return self._remove(candidate, head)
         source = self.mirror.commit(heads[self.branch])
         previous = self.mirror.commit(head) if head else None
-        rendered = self._render(source, previous)
+        rendered = self.rendered(source, previous)
         commit = self._publish(rendered.tree or "", source, previous, heads)
         return replace(rendered, commit=commit, source_commit=source.sha, changed=commit != head)
 
@@ -112,7 +130,7 @@ class _Render:
             self.progress(f"{self.branch} is gone: removed {candidate}")
         return RenderResult(self.branch, candidate, removed=bool(head))
 
-    def _render(self, source: Commit, previous: Commit | None) -> RenderResult:
+    def rendered(self, source: Commit, previous: Commit | None) -> RenderResult:
         """The candidate's tree; that of the previous candidate if it was made here from the same input."""
         tree = self.mirror.tree(source.sha)
         deploy_file = load_deploy_file(tree)

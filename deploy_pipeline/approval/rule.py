@@ -1,4 +1,4 @@
-"""Approvals: whether what a release would do now is what was approved.
+"""The rule: whether what a release would do now is what was approved.
 
 The rule is one sentence: a release may do what its approval says, all of it or what an interrupted release left of
 it, and nothing else. An approval is kept in the cluster and names a commit, its tree and a change set; a commit that
@@ -22,7 +22,7 @@ def verify(
     """The approval that covers this change set. Raises ApprovalError that says what is missing or differs."""
     approval = records.approval(commit)
     if approval is None:
-        if not required or _is_settled(commit, change_set, history):
+        if not required or is_settled(commit, change_set, history):
             return None
         raise ApprovalError(
             f"commit {commit[:12]} on the release branch of {change_set.channel} has no approval",
@@ -44,8 +44,8 @@ def verify(
     return approval
 
 
-def _is_settled(commit: str, change_set: ChangeSet, history: Sequence[ReleaseRecord]) -> bool:
-    """The commit is what was released last, and nothing has to be done for it."""
+def is_settled(commit: str, change_set: ChangeSet, history: Sequence[ReleaseRecord]) -> bool:
+    """Whether the commit is what was released last, and nothing has to be done for it: that needs no approval."""
     last = next((record for record in history if record.state is ReleaseState.RELEASED), None)
     return last is not None and last.commit == commit and change_set.is_empty
 
