@@ -15,7 +15,6 @@ from deploy_pipeline.forge.forge import MergedPullRequest, Review, ReviewState
 from deploy_pipeline.repository import CANDIDATES
 
 _SILENT = (ReviewState.COMMENTED, ReviewState.PENDING)  # these leave what the user said before as it is
-_THE_FORGE_ITSELF = "web-flow"  # the committer of whatever is committed on GitHub's pages
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def _approves(review: Review) -> bool:
 
 def _why_not(review: Review, pull: MergedPullRequest, published: datetime) -> str:
     """Why an approval does not count; empty if it does."""
-    makers = {login for commit in pull.source for login in (commit.author, commit.committer)} - {_THE_FORGE_ITSELF}
+    makers = {login for commit in pull.source for login in (commit.author, commit.committer)}
     if review.commit != pull.head:
         return f"it is of {review.commit[:12]}, merged was {pull.head[:12]}"
     if _listed(review.user, {pull.author}):

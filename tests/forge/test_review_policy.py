@@ -101,11 +101,6 @@ def test_two_approvals_are_by_two_people() -> None:
     assert reasons(pull(review(), review("cat")), 2) == ()
 
 
-def test_the_forge_itself_as_committer_is_nobody() -> None:
-    """Merges on GitHub's pages are committed by `web-flow`."""
-    assert reasons(pull(review())) == ()
-
-
 def test_a_fork_and_a_strange_branch_are_refused_whatever_was_approved() -> None:
     """The pipeline makes candidates in its own repository only."""
     found = replace(pull(review()), from_fork=True, head_branch="feature")
