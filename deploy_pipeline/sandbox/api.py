@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from deploy_pipeline.sandbox import discovery, protobuf, questions, reading
 from deploy_pipeline.sandbox.body import read_object
 from deploy_pipeline.sandbox.deletes import delete, delete_collection
+from deploy_pipeline.sandbox.discovery import Documents
 from deploy_pipeline.sandbox.errors import ApiError, Json, bad_request, method_not_allowed, no_resource
 from deploy_pipeline.sandbox.kinds import DEFINITIONS, Kinds, Resource, Target
-from deploy_pipeline.sandbox.openapi import Documents
 from deploy_pipeline.sandbox.request import Answer, Options, Request
 from deploy_pipeline.sandbox.store import Event, Store
 from deploy_pipeline.sandbox.table import present

@@ -56,7 +56,7 @@ class Server:
         # OSError, ValueError: the client went away, or does not speak HTTP.
         with contextlib.suppress(OSError, ValueError), connection, connection.makefile("rb") as reader:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            while (request := read_request(reader, connection)) is not None:
+            while (request := read_request(reader)) is not None:
                 self._respond(connection, request)
                 if request.headers.get("connection", "").lower() == "close":
                     break
@@ -73,34 +73,28 @@ class Server:
             send_stream(connection, answer)
 
 
-def read_request(reader: BinaryIO, connection: socket.socket) -> Request | None:
+def read_request(reader: BinaryIO) -> Request | None:
     """The next request of a connection; None at its end."""
     line = reader.readline(LONGEST_LINE)
     if not line.strip():
         return None
     method, target, _ = line.decode("latin-1").split(" ", 2)
-    headers = dict(_headers(reader))
-    if headers.get("expect", "").lower() == "100-continue":
-        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-    if "chunked" in headers.get("transfer-encoding", "").lower():
-        body = b"".join(_chunks(reader))
-    else:
-        body = reader.read(int(headers.get("content-length") or 0))
-    path, _, query = target.partition("?")
-    return Request(method, unquote(path), query, headers, body)
-
-
-def _headers(reader: BinaryIO) -> Iterator[tuple[str, str]]:
+    headers = {}
     while line := reader.readline(LONGEST_LINE).strip():
         name, _, value = line.decode("latin-1").partition(":")
-        yield name.strip().lower(), value.strip()
+        headers[name.strip().lower()] = value.strip()
+    chunked = "chunked" in headers.get("transfer-encoding", "").lower()
+    body = b"".join(_chunks(reader)) if chunked else reader.read(int(headers.get("content-length") or 0))
+    path, _, query = target.partition("?")
+    return Request(method, unquote(path), query, headers, body)
 
 
 def _chunks(reader: BinaryIO) -> Iterator[bytes]:
     while size := int(reader.readline(LONGEST_LINE).partition(b";")[0], 16):
         yield reader.read(size)
         reader.readline(LONGEST_LINE)
-    list(_headers(reader))  # trailers
+    while reader.readline(LONGEST_LINE).strip():  # trailers
+        continue
 
 
 def encode(answer: Answer) -> bytes:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 from deploy_pipeline.sandbox.errors import Json, cause, invalid_option, unsupported
 
 VALIDATIONS = ("", "Ignore", "Strict", "Warn")
+LONGEST_MANAGER = 128
 POLICIES = ("Foreground", "Background", "Orphan")
 
 
@@ -88,9 +89,13 @@ class Request:
         manager, validation = self.query.get("fieldManager", ""), self.query.get("fieldValidation", "")
         if applying and not manager:
             raise invalid_option(kind, cause("Required", "fieldManager", "is required for apply patch"))
+        if len(manager) > LONGEST_MANAGER:
+            raise invalid_option(
+                kind, cause("TooLong", "fieldManager", f"may not be more than {LONGEST_MANAGER} bytes")
+            )
         if validation not in VALIDATIONS:
             raise invalid_option(kind, unsupported("fieldValidation", validation, VALIDATIONS))
-        agent = self.headers.get("user-agent", "").partition("/")[0][:128]
+        agent = self.headers.get("user-agent", "").partition("/")[0][:LONGEST_MANAGER]
         return Options(manager or agent, self._dry_run(kind), validation or "Warn", self.flag("force"))
 
     def delete_options(self, body: Json) -> DeleteOptions:

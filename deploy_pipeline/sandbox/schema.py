@@ -86,7 +86,6 @@ class Node:
         self.shape: Shape = self._shape(name)
         kind = raw.get("x-kubernetes-list-type", "atomic")
         self.keys: tuple[str, ...] = tuple(raw.get("x-kubernetes-list-map-keys", ()))
-        self.is_set = kind == "set"
         self.atomic = (self.shape == "list" and kind == "atomic") or (raw.get("x-kubernetes-map-type") == "atomic")
         self.required: tuple[str, ...] = tuple(raw.get("required", ()))
         self.patch_key: str = raw.get("x-kubernetes-patch-merge-key", "")

@@ -107,17 +107,23 @@ class Writer:
 
     def replace(self, target: Target, value: Json, options: Options) -> Json:
         """PUT."""
+        resource = target.resource
         _check_identity(target, value)
         live = self.store.live(target)
-        new = _typed(target.resource, value, options)
+        new = _typed(resource, value, options)
+        if not new["metadata"].get("resourceVersion") and (
+            resource.custom or resource.listed_in("conditional updates")
+        ):
+            problem = cause("Invalid", "metadata.resourceVersion", "must be specified for an update", 0)
+            raise invalid(resource.group, resource.kind, target.name, [problem])
         present = live["metadata"]["uid"]
         if (wanted := new["metadata"].setdefault("uid", present)) != present:
-            path = "/".join(filter(None, [target.resource.plural, target.namespace, target.name]))
+            path = "/".join(filter(None, [resource.plural, target.namespace, target.name]))
             why = f"StorageError: invalid object, Code: 4, Key: /registry/{path}, ResourceVersion: 0, "
             why += (
                 f"AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {present}"
             )
-            raise refusal("Conflict", target.resource, target.name, why)
+            raise refusal("Conflict", resource, target.name, why)
         return self.change(target, live, new, options)
 
     def change(self, target: Target, live: Json, new: Json, options: Options) -> Json:

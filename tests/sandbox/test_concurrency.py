@@ -66,3 +66,17 @@ def test_every_watcher_sees_every_write_in_order(cluster: SandboxCluster, client
         seen = [watcher.result() for watcher in watchers]
     assert all(found == seen[0] for found in seen)
     assert seen[0] == sorted(seen[0], key=int)
+
+
+def test_a_body_in_chunks_is_read(cluster: SandboxCluster) -> None:
+    """A client that does not know the length of what it sends, and then goes on with the same connection."""
+    connection = http.client.HTTPConnection(urlsplit(cluster.url).netloc, timeout=30)
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "chunks"}, "data": {"a": "b" * 70000}}
+    text = json.dumps(body).encode()
+    pieces = (text[at : at + 1000] for at in range(0, len(text), 1000))
+    headers = {"Content-Type": "application/json"}
+    connection.request("POST", MAP.rpartition("/")[0], pieces, headers, encode_chunked=True)
+    assert connection.getresponse().read().startswith(b'{"')
+    connection.request("GET", MAP.replace("shared", "chunks"))
+    assert json.loads(connection.getresponse().read())["data"] == body["data"]
+    connection.close()

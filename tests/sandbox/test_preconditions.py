@@ -256,3 +256,22 @@ def test_what_client_side_apply_wrote_conflicts_until_forced(client: Client, she
     left = {found["manager"]: found["fieldsV1"] for found in forced["metadata"]["managedFields"]}
     assert "f:k" not in left["kubectl-client-side-apply"].get("f:data", {})
     assert "f:k" in left["tests"]["f:data"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [
+        (f"{MAPS}/a", config_map(), 200),
+        ("/apis/coordination.k8s.io/v1/namespaces/default/leases/a", {"spec": {"holderIdentity": "x"}}, 422),
+    ],
+)
+def test_an_unconditional_put_is_refused_where_the_server_refuses_it(
+    client: Client, path: str, body: dict[str, Any], code: int
+) -> None:
+    """A Lease changes hands only from the version that was read; a ConfigMap takes whatever comes."""
+    kind, version = ("ConfigMap", "v1") if code == 200 else ("Lease", "coordination.k8s.io/v1")
+    body = {**body, "apiVersion": version, "kind": kind, "metadata": {"name": "a"}}
+    assert client.apply(path, body).code == 201
+    assert client.send("PUT", path, body).code == code
+    live = client.get(path)
+    assert client.send("PUT", path, {**live, "metadata": {**live["metadata"], "labels": {"a": "b"}}}).code == 200

@@ -115,10 +115,13 @@ def test_stateful_set_updates_its_pods_and_keeps_their_claims(client: Client) ->
     client.apply(path, workload("StatefulSet", **more))
     until(lambda: client.get(path), lambda v: v["status"].get("readyReplicas") == 2)
     client.apply(path, workload("StatefulSet", "registry.example/app:2", **more))
-    done = until(
-        lambda: client.get(path),
-        lambda v: v["status"].get("updatedReplicas") == 2 and v["status"].get("readyReplicas") == 2,
-    )
+
+    def updated(value: Any) -> bool:
+        status = value["status"]
+        counts = [status.get(key) for key in ("observedGeneration", "updatedReplicas", "readyReplicas")]
+        return counts == [2, 2, 2]
+
+    done = until(lambda: client.get(path), updated)
     assert done["status"]["currentRevision"] == done["status"]["updateRevision"]
     pods = client.get(PODS)["items"]
     assert [pod["metadata"]["name"] for pod in pods] == ["web-0", "web-1"]
