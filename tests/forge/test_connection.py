@@ -81,6 +81,14 @@ def test_a_wrong_token_is_refused_with_the_next_step_and_without_the_token(world
     assert "ghp_wrongwrongwrong" not in str(refusal.value)
 
 
+def test_a_redirect_to_another_host_is_not_followed(world: World) -> None:
+    """The token would go along."""
+    world.server.faults.add(Fault(Kind.ELSEWHERE))
+    with pytest.raises(ForgeRefused, match="is not where the API is") as refusal:
+        world.connection().get(HOME)
+    assert "elsewhere.invalid" in refusal.value.details[0]
+
+
 def test_rights_that_are_missing_are_a_refusal(world: World) -> None:
     """Somebody who may only read cannot set a status."""
     connection, commit = world.connection(TokenCredentials(world.tokens["eve"])), world.candidate()

@@ -204,9 +204,16 @@ class Connection:
         address = path if path.startswith("/") else f"/repos/{self.repository}/{path}"
         token = self.credentials.token()
         conditional = {"If-None-Match": etag} if etag else {}
-        status, headers, text = self._github(token).requester.requestJson(
-            method, address, dict(parameters or {}), conditional, dict(body) if body is not None else None
-        )
+        try:
+            status, headers, text = self._github(token).requester.requestJson(
+                method, address, dict(parameters or {}), conditional, dict(body) if body is not None else None
+            )
+        except RuntimeError as error:  # PyGithub's word for a redirect that would take the token to another host
+            raise ForgeRefused(
+                f"{self.api_url} is not where the API is",
+                details=[self.credentials.redact(str(error))],
+                hint="let DEPLOY_GITHUB_URL be the address it leads to",
+            ) from None
         answer = _Answer(status, _parsed(text, status), headers)
         if status == 401 and self.credentials.forget(token):
             raise _Transient("the App's token is refused")

@@ -20,6 +20,7 @@ class Kind(Enum):
     RESET_AFTER = "the connection is reset after it was carried out"
     PRIMARY_LIMIT = "the hour's requests are used up"
     SECONDARY_LIMIT = "too many requests at once"
+    ELSEWHERE = "a redirect to another host"
     GARBAGE = "a page of something on the way, with status 200"
     SLOW = "the answer takes its time, after it was carried out"
 
@@ -72,6 +73,8 @@ def before(fault: Fault | None) -> None:
         raise ApiError(502, "Server Error")
     if fault.kind is Kind.RESET:
         raise ConnectionResetError
+    if fault.kind is Kind.ELSEWHERE:
+        raise ApiError(301, "Moved Permanently", headers={"Location": "http://elsewhere.invalid/api/v3"})
     if fault.kind is Kind.PRIMARY_LIMIT:
         raise primary_rate_limit(5000, int(time.time() + (fault.seconds or 0)), fault.status)
     if fault.kind is Kind.SECONDARY_LIMIT:
