@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from deploy_pipeline.changes import ChangeSet
+from deploy_pipeline.changes import ChangeSet, Operation
 from deploy_pipeline.channels import App, Channel, Driver
 from deploy_pipeline.cluster.cluster import Cluster
 from deploy_pipeline.cluster.inventory import Inventory
@@ -83,7 +83,7 @@ def plan_channel(
     if not apps:
         _check_served(cluster, channel, plans)
     brought = {step.change.ref: plan.changes.app for plan in plans for step in plan.steps if step.owned}
-    plans = [_without_adopted(plan, brought) for plan in plans]
+    plans = [_with_warnings(_without_adopted(plan, brought)) for plan in plans]
     each(deployer, plans, check_limit, lambda plan: plan.changes.app, f"channel {channel.name}")
     change_set = ChangeSet(
         channel=channel.name,
@@ -125,6 +125,17 @@ def _check_served(cluster: Cluster, channel: Channel, plans: Sequence[AppPlan]) 
             details=missing,
             hint="install their CustomResourceDefinitions first, or correct apiVersion and kind",
         )
+
+
+def _with_warnings(plan: AppPlan) -> AppPlan:
+    """The plan with what no dry run can show: objects are tried while their definition is still the old one."""
+    warnings = tuple(
+        f"the schema of {change.ref.name} changes: its objects may get other defaults than shown"
+        for change in plan.changes.changed
+        if change.ref.kind == "CustomResourceDefinition" and any(".schema." in field.path for field in change.fields)
+        if change.operation is Operation.UPDATE
+    )
+    return replace(plan, changes=replace(plan.changes, warnings=(*plan.changes.warnings, *warnings)))
 
 
 def _without_adopted(plan: AppPlan, brought: Mapping[ObjectRef, str]) -> AppPlan:

@@ -83,6 +83,18 @@ def union(sets: Iterable[Fields]) -> dict[str, Any]:
     return whole
 
 
+def restricted(value: Any, owned: Fields) -> Any:
+    """A copy of a map or list with nothing but what the set has."""
+    kept = {at: node for element, node in owned.items() if (at := child(value, element)) is not None}
+    parts = {
+        at: restricted(value[at], node) if node and isinstance(value[at], (dict, list)) else value[at]
+        for at, node in kept.items()
+    }
+    return (
+        [parts[at] for at in sorted(parts)] if isinstance(value, list) else {k: parts[k] for k in value if k in parts}
+    )
+
+
 def child(value: Any, element: str) -> Any:
     """Key or position of a path element in a map or list; None if it is not there."""
     kind, _, text = element.partition(":")
@@ -143,20 +155,8 @@ def _without(value: Any, removed: Fields, owned: Fields) -> Any:
         if is_member(node) and still is None:
             gone.append(at)
         elif isinstance(value[at], (dict, list)) and still != {}:
-            keep = _only(value[at], still) if is_member(node) and still else value[at]
+            keep = restricted(value[at], still) if is_member(node) and still else value[at]
             result[at] = _without(keep, node, still or {})
     for at in sorted(gone, reverse=True) if isinstance(result, list) else gone:
         del result[at]
     return result
-
-
-def _only(value: Any, owned: Fields) -> Any:
-    """A copy with nothing but what the set has."""
-    kept = {at: node for element, node in owned.items() if (at := child(value, element)) is not None}
-    parts = {
-        at: _only(value[at], node) if node and isinstance(value[at], (dict, list)) else value[at]
-        for at, node in kept.items()
-    }
-    return (
-        [parts[at] for at in sorted(parts)] if isinstance(value, list) else {k: parts[k] for k in value if k in parts}
-    )

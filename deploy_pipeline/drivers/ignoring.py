@@ -2,19 +2,20 @@
 
 What is ignored must not merely be left out of the diff: then a release would still change it, unseen. So it is kept
 out of what is sent. Leaving out a field is not enough either, as server-side apply removes what its manager owned
-before and no longer names: if nobody else owns the field, it is sent as it is in the cluster. A new object is sent as
-written.
+before and no longer names: of an ignored field, just that is sent which we own already, as it is in the cluster. A new
+object is sent as written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from fnmatch import fnmatchcase
 from typing import Any
 
-from deploy_pipeline.changes import FieldOwners, element_path, join_path, labels
+from deploy_pipeline.changes import labels
 from deploy_pipeline.channels import Element, FieldPath, IgnoreRule
+from deploy_pipeline.cluster.managed_fields import Fields, child, entries, restricted, union
 from deploy_pipeline.cluster.objects import FIELD_MANAGER, Manifest
 
 Parts = tuple["str | Element", ...]
@@ -28,48 +29,70 @@ def without_ignored(
     paths = [p for r in rules if r.kind == manifest["kind"] and fnmatchcase(name, r.name) for p in r.paths]
     if not paths:
         return manifest
-    ignored = {parts for value in (manifest, live) for parts in _leaves(value) if _is_named(parts, paths)}
-    if not ignored:
-        return manifest
-    result, owners = deepcopy(manifest), FieldOwners(live)
-    for parts in sorted(ignored, key=_shown):
-        ours = all(e.manager in givers or e.manager == FIELD_MANAGER for e in owners.of(_shown(parts)))
+    result = deepcopy(manifest)
+    managers = entries(live)
+    ours = union(
+        e.fields
+        for e in managers
+        if (e.manager, e.operation) == _US or (e.manager in givers and e.operation == "Update")
+    )
+    for parts in _places(paths, manifest, live):
         found, value = _look_up(live, parts)
-        if found and ours:
-            _put(result, parts, value)
+        kept = _kept(live, value, parts, ours, [entry.fields for entry in managers]) if found else None
+        if kept is None:
+            _remove(result, live, parts)
         else:
-            _remove(result, parts)
+            _put(result, parts, kept)
     return result
 
 
-def _leaves(value: Any, parts: Parts = ()) -> Iterator[Parts]:
-    """Where the values are that are no containers, or empty ones."""
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _leaves(inner, (*parts, key))
-    elif isinstance(value, list) and value:
-        for label, inner in zip(labels(value), value, strict=True):
-            yield from _leaves(inner, (*parts, Element(label)))
-    else:
+_US = (FIELD_MANAGER, "Apply")
+
+
+def _places(paths: Iterable[FieldPath], *objects: Manifest) -> list[Parts]:
+    """The places that the rules name in any of the objects, each once."""
+    found = {parts: None for path in paths for value in objects for parts in _named(value, path.parts, ())}
+    return list(found)
+
+
+def _named(value: Any, pattern: Sequence[str | Element], parts: Parts) -> Iterator[Parts]:
+    if not pattern:
         yield parts
+        return
+    first = pattern[0]
+    if first == Element("*"):
+        chosen: list[str | Element] = [Element(label) for label in labels(value)] if isinstance(value, list) else []
+    else:
+        chosen = [first]
+    for part in chosen:
+        at = _at(value, part)
+        if at is not None:
+            yield from _named(value[at], pattern[1:], (*parts, part))
 
 
-def _is_named(parts: Parts, paths: Sequence[FieldPath]) -> bool:
-    return any(
-        len(path.parts) <= len(parts)
-        and all(
-            one == other or (one == Element("*") and isinstance(other, Element))
-            for one, other in zip(path.parts, parts, strict=False)
-        )
-        for path in paths
-    )
+def _kept(live: Manifest, value: Any, parts: Parts, ours: Fields, managers: Iterable[Fields]) -> Any:
+    """What has to be sent of an ignored value so that it stays as it is; None for nothing.
+
+    A part of a value that has one owner as a whole (an atomic list) is sent, as the whole is.
+    """
+    nodes = [_node(live, fields, parts) for fields in managers]
+    if any(is_part for _, is_part in nodes):
+        return value
+    node, _ = _node(live, ours, parts)
+    return restricted(value, node) if node else None if node is None else value
 
 
-def _shown(parts: Parts) -> str:
-    path = ""
+def _node(live: Any, fields: Fields, parts: Parts) -> tuple[Fields | None, bool]:
+    """What a set has of a place, None if nothing; and whether the place is part of something that it has as a whole."""
+    node: Fields | None = fields
     for part in parts:
-        path = element_path(path, part.label) if isinstance(part, Element) else join_path(path, part)
-    return path
+        if node is not None and not node and node is not fields:
+            return None, True
+        at = _at(live, part)
+        below = (inner for element, inner in (node or {}).items() if element != "." and child(live, element) == at)
+        node = next(below, None)
+        live = live[at]
+    return node, False
 
 
 def _at(value: Any, part: str | Element) -> Any:
@@ -77,7 +100,7 @@ def _at(value: Any, part: str | Element) -> Any:
     if isinstance(part, Element):
         found = labels(value) if isinstance(value, list) else []
         return found.index(part.label) if part.label in found else None
-    return part if isinstance(value, dict) and part in value else None
+    return part if isinstance(value, Mapping) and part in value else None
 
 
 def _look_up(value: Any, parts: Parts) -> tuple[bool, Any]:
@@ -106,8 +129,12 @@ def _put(value: Any, parts: Parts, new: Any) -> None:
         value[at] = new
 
 
-def _remove(value: Any, parts: Parts) -> None:
+def _remove(value: Any, live: Any, parts: Parts) -> None:
+    """Leave a value out, and what is empty without it, unless that is there."""
     found, holder = _look_up(value, parts[:-1])
     at = _at(holder, parts[-1]) if found else None
-    if at is not None:
-        del holder[at]
+    if at is None:
+        return
+    del holder[at]
+    if not holder and len(parts) > 1 and not _look_up(live, parts[:-1])[0]:
+        _remove(value, live, parts[:-1])

@@ -109,3 +109,67 @@ def test_a_rule_for_another_object_changes_nothing(small: Small) -> None:
     small.deliver()
     _scale(small, 3)
     assert [field.path for field in small.change().fields] == ["spec.replicas"]
+
+
+_RULES = "rbac.authorization.k8s.io/v1"
+_READ = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
+_WRITE = {"apiGroups": [""], "resources": ["pods"], "verbs": ["update"]}
+
+
+@pytest.mark.parametrize("after", [[_WRITE], [_READ, _WRITE], None], ids=["another", "a longer one", "none"])
+def test_a_list_that_is_ignored_as_a_whole_stays(small: Small, after: list[dict[str, Any]] | None) -> None:
+    """We own it alone, and the manifest says something else, or nothing."""
+    ignore = [{"kind": "Role", "fields": ["rules"]}]
+    small.put("web", manifest("Role", version=_RULES, rules=[_READ]))
+    small.deliver()
+    wanted = manifest("Role", version=_RULES)
+    if after is not None:
+        wanted["rules"] = after
+    small.put("web", wanted, ignore=ignore)
+    assert small.diff().is_empty
+    small.deliver()
+    assert small.live("role")["rules"] == [_READ]
+
+
+def test_what_is_ignored_and_not_there_does_not_come(small: Small) -> None:
+    """Neither the field nor the empty map it would stand in."""
+    small.put("web", deployment())
+    small.deliver()
+    changed = deployment()
+    changed["spec"]["template"]["spec"]["nodeSelector"] = {"disk": "fast"}
+    changed["spec"]["template"]["spec"]["tolerations"] = [{"key": "a", "operator": "Exists"}]
+    fields = ["spec.template.spec.nodeSelector.disk", "spec.template.spec.tolerations"]
+    small.put("web", changed, ignore=[{"kind": "Deployment", "fields": fields}])
+    assert small.diff().is_empty
+
+
+def test_a_map_that_others_share_is_left_as_it_is(small: Small) -> None:
+    """What we own of it stays ours, what others own stays theirs."""
+    small.put("web", config_map(ours="1"))
+    small.deliver()
+    patch = '{"data": {"theirs": "2"}}'
+    small.world.kubectl("patch", "-n", NAMESPACE, "configmap/web", "--field-manager=operator", "-p", patch)
+    small.put("web", config_map(new="3"), ignore=[{"kind": "ConfigMap", "fields": ["data"]}])
+    assert small.diff().is_empty
+    small.deliver()
+    assert small.live("configmap")["data"] == {"ours": "1", "theirs": "2"}
+    small.put("web", config_map(ours="9"), ignore=[{"kind": "ConfigMap", "fields": ["data.theirs"]}])
+    small.deliver()
+    assert small.live("configmap")["data"] == {"ours": "9", "theirs": "2"}
+
+
+def test_a_part_of_what_is_owned_as_a_whole_stays_with_it(small: Small) -> None:
+    """The selector of a Service is one value for the API; the part that is ignored is sent as it is."""
+    spec = {"ports": [{"port": 80}], "selector": {"app": "web", "slot": "blue"}}
+    small.put("web", manifest("Service", spec=spec))
+    small.deliver()
+    small.world.kubectl("patch", "-n", NAMESPACE, "service/web", "-p", '{"spec": {"selector": {"slot": "green"}}}')
+    selector = {"app": "shop", "slot": "blue"}
+    small.put(
+        "web",
+        manifest("Service", spec={**spec, "selector": selector}),
+        ignore=[{"kind": "Service", "fields": ["spec.selector.slot"]}],
+    )
+    assert [field.path for field in small.change().fields] == ["spec.selector.app"]
+    small.deliver()
+    assert small.live("service")["spec"]["selector"] == {"app": "shop", "slot": "green"}
