@@ -41,3 +41,21 @@ def test_what_the_server_chooses_in_an_update_is_no_part_of_the_digest(
     small.world.promote(expected_digest=first.digest)
     small.world.release()
     assert small.diff().is_empty
+
+
+def test_a_definition_that_changes_under_its_objects_is_warned_of(small: Small) -> None:
+    """Objects are tried while the old schema is served: what a new default makes of them cannot be shown."""
+    small.put("web", _definition(), manifest("Lamp", version="example.org/v1", spec={"on": True}))
+    small.deliver()
+    small.put("web", _definition(default=3), manifest("Lamp", version="example.org/v1", spec={"on": True}))
+    (app,) = small.diff().apps
+    assert app.warnings == ("the schema of lamps.example.org changes: its objects may get other defaults than shown",)
+
+
+def _definition(**size: int) -> dict[str, Any]:
+    properties = {"on": {"type": "boolean"}, "size": {"type": "integer", **size}}
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": properties}}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"kind": "Lamp", "plural": "lamps", "singular": "lamp", "listKind": "LampList"}
+    spec = {"group": "example.org", "scope": "Namespaced", "names": names, "versions": [version]}
+    return manifest("CustomResourceDefinition", "lamps.example.org", "apiextensions.k8s.io/v1", spec=spec)
