@@ -54,7 +54,7 @@ def _keep_status(resource: Resource, value: Json, old: Json | None) -> None:
 def _desired_changed(resource: Resource, value: Json, old: Json) -> bool:
     """Whether the desired state differs, which is what a generation counts."""
     annotations = [x["metadata"].get("annotations", {}) for x in (value, old)]
-    if resource.kind == "Deployment" and annotations[0] != annotations[1]:
+    if resource.key == "deployments.apps" and annotations[0] != annotations[1]:
         return True
     ignored = {"metadata", "apiVersion", "status"} if resource.has_status else {"metadata", "apiVersion"}
     return any(value.get(key) != old.get(key) for key in {*value, *old} - ignored)

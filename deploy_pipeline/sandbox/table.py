@@ -76,8 +76,8 @@ def _columns(resource: Resource) -> list[tuple[str, str, int, Cell]]:
     """Name, type, priority and cell of each column but the name."""
     if printed := resource.custom.get("additionalPrinterColumns"):
         return [(c["name"], c["type"], c.get("priority", 0), _custom_cell(c)) for c in printed]
-    columns = []
-    for title, cell in (COLUMNS.get(resource.kind) or {"Age": "age"}).items():
+    columns, builtin = [], {} if resource.custom else COLUMNS
+    for title, cell in builtin.get(resource.kind, {"Age": "age"}).items():
         name, _, more = title.partition(":")
         kind = more if more not in ("", "wide") else "string"
         columns.append((name, kind, int(more == "wide"), _cell(cell)))

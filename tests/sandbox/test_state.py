@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,3 +138,18 @@ def test_dry_runs_write_nothing(client: Client) -> None:
     assert client.send("DELETE", f"{MAPS}/a?dryRun=All").code == 200
     assert client.send("DELETE", f"{MAPS}?dryRun=All").code == 200
     assert client.get(MAPS) == before
+
+
+def test_a_custom_kind_may_have_the_name_of_a_built_in_one(client: Client, shell: Any) -> None:
+    """A custom Service has neither the columns nor the rules of a Service."""
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
+    names = {"plural": "services", "kind": "Service"}
+    spec = {"group": "serving.example", "scope": "Namespaced", "names": names, "versions": [version]}
+    body = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "spec": spec}
+    name = "services.serving.example"
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    assert client.apply(f"{definitions}/{name}", {**body, "metadata": {"name": name}}).code == 201
+    made = {"apiVersion": "serving.example/v1", "kind": "Service", "metadata": {"name": "a"}}
+    assert client.apply("/apis/serving.example/v1/namespaces/default/services/a", made).code == 201
+    listed = shell("kubectl", "get", name)
+    assert listed.stdout.split()[:3] == ["NAME", "AGE", "a"], listed.stderr
