@@ -26,7 +26,9 @@ def open_promotion(deployer: Deployer, channel: str, candidate: str, *, progress
         raise RefusedError(f"there is no branch {head}", hint=f"render {branch} first")
     if base not in heads:
         raise RefusedError(f"there is no branch {base}", hint=f"promote a candidate to {channel} by a launch first")
-    if deployer.mirror.is_ancestor(heads[head], heads[base]):
+    # A candidate is given each new head of a release branch as ancestor, which makes another commit of the same tree.
+    same = deployer.mirror.commit(heads[head]).tree == deployer.mirror.commit(heads[base]).tree
+    if same or deployer.mirror.is_ancestor(heads[head], heads[base]):
         progress(f"{channel}: {base} has {head} already")
         return None
     commits = _commits(deployer, channel, heads[head])

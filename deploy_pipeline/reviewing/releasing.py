@@ -44,6 +44,7 @@ def release_and_report(
     ``log_url`` is where the release can be watched.
     """
     teller = _Teller(deployer, channel, log_url, progress)
+    wait = 0.0  # somebody who stops the process wants it to end
     try:
         result = release_channel(
             deployer,
@@ -60,12 +61,14 @@ def release_and_report(
             on_begin=teller.began,
             on_app=on_app,
         )
+        wait = _LAST_WORDS
         teller.ended(result)
     except DeployError as error:
+        wait = _LAST_WORDS
         teller.failed(error, commit)
         raise
     finally:
-        teller.finish()
+        teller.finish(wait)
     return result
 
 
@@ -130,9 +133,9 @@ class _Teller:
         )
         self._say(DeploymentState.FAILURE, error.message, outcome)
 
-    def finish(self) -> None:
+    def finish(self, seconds: float) -> None:
         """Wait a little for what is not said yet."""
-        if self._voice and not self._voice.finish(_LAST_WORDS):
+        if self._voice and not self._voice.finish(seconds):
             self._progress(f"{self._channel}: the forge does not take how the release went; it is not waited for")
             self._voice = None
 

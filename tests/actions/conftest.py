@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,9 @@ from deploy_pipeline.release import AppResult, ReleaseResult, release_channel
 from deploy_pipeline.sandbox import SandboxCluster
 from deploy_pipeline.settings import Settings, tool_path
 from tests.support.origin import Origin
+
+if TYPE_CHECKING:
+    from tests.actions.review_world import ReviewWorld
 
 
 @dataclass(frozen=True)
@@ -122,3 +125,12 @@ def small_world(tmp_path: Path, kubeconfig: Path, secrets_dir: Path) -> World:
         lock_seconds=5,
     )
     return World(origin, Deployer.from_settings(settings), kubeconfig, secrets_dir)
+
+
+@pytest.fixture
+def github(tmp_path: Path, kubeconfig: Path, secrets_dir: Path) -> Iterator[ReviewWorld]:
+    """A repository on a stand-in for GitHub, and an empty cluster."""
+    from tests.actions.review_world import review_world  # which needs this module
+
+    with review_world(tmp_path, kubeconfig, secrets_dir) as made:
+        yield made
