@@ -135,7 +135,7 @@ class _Teller:
 
     def finish(self, seconds: float) -> None:
         """Wait a little for what is not said yet."""
-        if self._voice and not self._voice.finish(seconds):
+        if self._voice and not self._voice.finish(seconds) and seconds:
             self._progress(f"{self._channel}: the forge does not take how the release went; it is not waited for")
             self._voice = None
 
@@ -160,7 +160,11 @@ class _Teller:
         voice.say(say)
 
     def _head(self) -> str:
-        return self._deployer.mirror.heads().get(release_branch(self._channel), "")
+        """The release branch as it was read last; empty if that cannot be told."""
+        try:
+            return self._deployer.mirror.heads().get(release_branch(self._channel), "")
+        except DeployError:
+            return ""
 
 
 class _Voice:
