@@ -1,8 +1,9 @@
 """The helm driver: real Helm releases, planned against live objects.
 
 ``helm upgrade --install --dry-run=server`` says exactly what Helm would send; each object of it is compared with the
-live one by the same server-side dry run that Helm's own server-side apply amounts to. Helm itself compares with its
-stored release only, and would not see what changed in the cluster since.
+live one by the same server-side dry run that Helm's own server-side apply amounts to (Helm 3 sends patches:
+``helm_patching.py``). Helm itself compares with its stored release only, and would not see what changed in the cluster
+since.
 """
 
 from __future__ import annotations
