@@ -111,9 +111,9 @@ class ReviewWorld:
         promotions = self.deployer.forge.open_promotions().pull_requests
         return next(found for found in promotions if found.number == pull.number)
 
-    def review(self, pull: Pull) -> ReviewedPromotion:
+    def review(self, pull: Pull, run_url: str = RUN) -> ReviewedPromotion:
         """Show the diff."""
-        return review_promotion(self.deployer, self.found(pull), run_url=RUN, progress=self.world.progress.append)
+        return review_promotion(self.deployer, self.found(pull), run_url=run_url, progress=self.world.progress.append)
 
     def reviewed(self, step: str = "second", **channel: Any) -> Pull:
         """A change whose diff is shown on an open pull request."""

@@ -80,7 +80,8 @@ def test_what_is_shown_again_unchanged_stays_approved(github: ReviewWorld) -> No
     github.approve(pull)
     first = github.records.review(pull.number)
     github.server.state.ahead += timedelta(hours=25)
-    again = github.review(pull)
+    again = github.review(pull, run_url=f"{RUN}-again")
+    assert f"{RUN}-again" in github.diff_comment(pull)
     assert first is not None
     assert again.diff is not None
     assert again.unchanged
