@@ -8,7 +8,6 @@
     │   ├── ClusterUnreachable
     │   ├── SecretStoreUnreachable
     │   ├── ForgeUnreachable
-    │   ├── ForgeUnreachable
     │   ├── ChannelLocked      another release of this channel is under way
     │   └── RaceLost           a branch moved while we worked on it
     ├── RefusedError          will fail again until a person changes something
@@ -21,7 +20,6 @@
     │   ├── ManifestRejected   the API server refuses an object
     │   │   └── InvalidObject  for values of its fields, or since they cannot be changed
     │   ├── PruneLimitExceeded more would be deleted than the channel allows
-    │   ├── ForgeRefused       the forge does not let us, or its answer cannot be right
     │   ├── ForgeRefused       the forge does not let us, or its answer cannot be right
     │   ├── OwnedByAnother     an object belongs to another app, channel or tool
     │   └── ApprovalError      not approved, or something else was approved
@@ -86,10 +84,6 @@ class ForgeUnreachable(RetryableError):
     """The forge did not answer, answered 5xx, or has us wait for its rate limit."""
 
 
-class ForgeUnreachable(RetryableError):
-    """The forge did not answer, answered 5xx, or has us wait for its rate limit."""
-
-
 class ChannelLocked(RetryableError):
     """Another process holds the channel's lock."""
 
@@ -132,10 +126,6 @@ class InvalidObject(ManifestRejected):
 
 class PruneLimitExceeded(RefusedError):
     """A release would delete more objects of an app than its channel allows; ``details`` has them all."""
-
-
-class ForgeRefused(RefusedError):
-    """The forge refuses what was asked (token, rights, rules), or is another repository than was asked for."""
 
 
 class ForgeRefused(RefusedError):

@@ -154,8 +154,9 @@ def _without(value: Any, removed: Fields, owned: Fields) -> Any:
         still = owned.get(element)
         if is_member(node) and still is None:
             gone.append(at)
-        elif isinstance(value[at], (dict, list)) and still != {}:
-            keep = restricted(value[at], still) if is_member(node) and still else value[at]
+        elif isinstance(value[at], (dict, list)) and any(inner != _SELF for inner in node):
+            # A leaf beside children of others is an empty map: it does not stand for what they have below it.
+            keep = restricted(value[at], still or {}) if is_member(node) else value[at]
             result[at] = _without(keep, node, still or {})
     for at in sorted(gone, reverse=True) if isinstance(result, list) else gone:
         del result[at]

@@ -54,6 +54,20 @@ def test_what_kubectl_applied_before_and_left_the_manifest_goes(small: Small) ->
     assert small.diff().is_empty
 
 
+def test_an_empty_map_in_the_manifest_takes_over_as_well(small: Small) -> None:
+    """What kubectl set in it goes, its own annotation included, just as shown."""
+    _kubectl_apply(small.world, manifest("ConfigMap", labels={"tier": "x"}, annotations={"note": "y"}, data={"a": "1"}))
+    small.put("web", manifest("ConfigMap", annotations={}, data={}))
+    paths = [field.path for field in small.change().fields]
+    assert {"data.a", "metadata.labels.tier", "metadata.annotations.note", _APPLIED} <= set(paths)
+    small.deliver()
+    live = small.live("configmap")
+    assert not live.get("data")
+    assert not live["metadata"].get("annotations")
+    assert "tier" not in live["metadata"]["labels"]
+    assert small.diff().is_empty
+
+
 def test_what_somebody_else_set_on_top_stays(small: Small) -> None:
     """Only what kubectl apply had set is taken over: a field that another manager owns as well is not removed."""
     _kubectl_apply(small.world, config_map(shared="1"))

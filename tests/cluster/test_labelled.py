@@ -24,7 +24,7 @@ def serve(respond: Respond, folder: Path) -> Iterator[Labelled]:
     """A search of an API server that answers as ``respond(path, query)`` says."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - named by http.server
+        def do_GET(self) -> None:
             url = urlsplit(self.path)
             status, body = respond(url.path, dict(parse_qsl(url.query)))
             content = json.dumps(body).encode()

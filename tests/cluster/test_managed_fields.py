@@ -72,6 +72,17 @@ def test_list_elements_go_by_their_keys() -> None:
     assert left["containers"] == [{"name": "app", "image": "a"}]
 
 
+def test_an_empty_map_of_ours_does_not_keep_what_kubectl_set_in_it() -> None:
+    """`annotations: {}` in the manifest owns the map, not what is in it."""
+    given: dict[str, Any] = {"f:data": {".": {}, "f:a": {}}}
+    live = _live(("kubectl-client-side-apply", "Update", given), data={"a": "1"})
+    ours: dict[str, Any] = {"f:data": {}}
+    applied = _live(("kubectl-client-side-apply", "Update", given), ("deploy-pipeline", "Apply", ours), data={"a": "1"})
+    left = without_handed_over(applied, live, {"kubectl-client-side-apply"})
+    assert left is not None
+    assert left["data"] == {}
+
+
 def test_nothing_left_over_is_no_difference() -> None:
     """The usual case: everything the giver wrote is in the manifest."""
     fields: dict[str, Any] = {"f:data": {"f:a": {}}}
