@@ -32,11 +32,11 @@ $(TOOLS): scripts/fetch_tools.py $(call unless_here,.tools/bin/kubectl,$(TOOLS))
 	@$(BIN)/python -I scripts/fetch_tools.py --tests
 	@mkdir -p .tools && echo "$(CURDIR)" > $@
 
-demo: setup ## show the whole flow on this machine: push, render, diff, promote, release, drift
-	@$(BIN)/python -m deploy_pipeline.demo
+demo: setup ## show the whole flow on this machine (FORGE=github: with pull requests)
+	@$(BIN)/python -m deploy_pipeline.demo $(if $(FORGE),--forge $(FORGE))
 
-demo-check: setup ## run the demo without a person and check every step of it
-	@$(BIN)/python -m deploy_pipeline.demo --check
+demo-check: setup ## run the demo without a person and check every step of it (FORGE=github, too)
+	@$(BIN)/python -m deploy_pipeline.demo --check $(if $(FORGE),--forge $(FORGE))
 
 test: setup ## run the tests, but for the long ones (ARGS="-k name" narrows)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long and not cluster" $(ARGS)

@@ -37,15 +37,15 @@ class Deployer:
     _released: dict[tuple[str, str], Channel] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Deployer:
-        """Raises SettingsError when no repository is named."""
+    def from_settings(cls, settings: Settings, *, patience: float = 60) -> Deployer:
+        """``patience`` is the forge's, in seconds. Raises SettingsError when no repository is named."""
         if not settings.repository:
             raise SettingsError(
                 "no repository is configured", hint="set DEPLOY_REPOSITORY to the git URL or path of what is deployed"
             )
         name = hashlib.sha256(settings.repository.encode()).hexdigest()[:16]
         store = DirectoryStore(settings.secrets_dir) if settings.secrets_dir else NoStore()
-        forge = cache(lambda: forge_from(settings))
+        forge = cache(lambda: forge_from(settings, patience=patience))
         path = settings.state_dir / "mirrors" / f"{name}.git"
         mirror = Mirror(settings.repository, path, access=lambda: forge().git_config())
         return cls(settings, mirror, store, forge)

@@ -81,6 +81,12 @@ class Settings(BaseSettings):
     github_installation: int | None = Field(
         None, description="Id of the App's installation; default: the one on the repository."
     )
+    review_hours: float = Field(
+        24, gt=0, description="Age at which the diff of an open pull request is computed again, in hours."
+    )
+    dagster_url: str = Field(
+        "", description="Address of Dagster's web server, for links to runs on GitHub; empty: no links."
+    )
 
     @classmethod
     def from_environment(cls) -> Settings:

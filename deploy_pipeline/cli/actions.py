@@ -29,6 +29,14 @@ if TYPE_CHECKING:  # these bring Dagster and the Kubernetes client along
 TRIGGER = "cli"
 
 
+@dataclass(frozen=True)
+class Accepted:
+    """The change set of a release that somebody accepts although it would be refused, by its digest."""
+
+    change_set: str
+    approved_by: str
+
+
 class Actions(Protocol):
     """What a command can have done. Everything raises subclasses of DeployError."""
 
@@ -44,8 +52,10 @@ class Actions(Protocol):
         """Approve a candidate's change set, and put it on the channel's release branch."""
         ...
 
-    def release(self, channel: str, commit: str, apps: Sequence[str], drivers: Sequence[str]) -> ReleaseResult:
-        """Make the channel's cluster match its release branch."""
+    def release(
+        self, channel: str, commit: str, apps: Sequence[str], drivers: Sequence[str], accepted: Accepted | None
+    ) -> ReleaseResult:
+        """Make the channel's cluster match its release branch; ``accepted`` lets through what would be refused."""
         ...
 
     def secrets(self, channel: str, apps: Sequence[str], secret: str) -> tuple[SecretResult, ...]:
@@ -113,16 +123,20 @@ class _Here:
             progress=progress,
         )
 
-    def release(self, channel: str, commit: str, apps: Sequence[str], drivers: Sequence[str]) -> ReleaseResult:
-        from deploy_pipeline.release import release_channel
+    def release(
+        self, channel: str, commit: str, apps: Sequence[str], drivers: Sequence[str], accepted: Accepted | None
+    ) -> ReleaseResult:
+        from deploy_pipeline.reviewing import release_and_report
 
-        return release_channel(
+        return release_and_report(
             self.deployer,
             channel,
             commit=commit,
             apps=apps,
             drivers=drivers,
             trigger=TRIGGER,
+            accept_change_set=accepted.change_set if accepted else "",
+            approved_by=accepted.approved_by if accepted else "",
             progress=progress,
             on_app=_nothing_more,
         )
@@ -161,8 +175,12 @@ class _Runs:
         result: Promotion = self._run("promote", channel, config)
         return result
 
-    def release(self, channel: str, commit: str, apps: Sequence[str], drivers: Sequence[str]) -> ReleaseResult:
-        config = {"commit": commit, "apps": list(apps), "drivers": list(drivers)}
+    def release(
+        self, channel: str, commit: str, apps: Sequence[str], drivers: Sequence[str], accepted: Accepted | None
+    ) -> ReleaseResult:
+        config: dict[str, Any] = {"commit": commit, "apps": list(apps), "drivers": list(drivers)}
+        if accepted:
+            config |= {"accept_change_set": accepted.change_set, "approved_by": accepted.approved_by}
         result: ReleaseResult = self._run("release_channel", channel, config)
         return result
 

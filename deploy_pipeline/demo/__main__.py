@@ -7,11 +7,10 @@ import sys
 import threading
 from pathlib import Path
 
-from deploy_pipeline.demo.check import check, tell
+from deploy_pipeline.demo.check import check, story_of, tell
 from deploy_pipeline.demo.guide import guide, write_environment
 from deploy_pipeline.demo.home import fresh_home
 from deploy_pipeline.demo.repository import CHECKOUT
-from deploy_pipeline.demo.story import Story
 from deploy_pipeline.demo.waiting import Stopped, stop_signals
 from deploy_pipeline.demo.world import running_world
 from deploy_pipeline.errors import DeployError
@@ -23,14 +22,15 @@ def main() -> int:
     """0: shown until somebody stopped it, or checked and found right; else 1."""
     parser = argparse.ArgumentParser(prog="deploy_pipeline.demo", description=__doc__)
     parser.add_argument("--check", action="store_true", help="tell the story without a person, and check every step")
+    parser.add_argument("--forge", choices=["github"], help="let people review on a stand-in for GitHub")
     parser.add_argument("--port", type=int, help="port of Dagster's UI; default: 3000, or a free one if that is taken")
     args = parser.parse_args()
     stop = stop_signals()
     try:
         if args.check:
-            check(_FOLDER / "check", stop, port=args.port)
+            check(_FOLDER / "check", stop, port=args.port, reviewed=bool(args.forge))
         else:
-            show(_FOLDER / "show", stop, port=args.port)
+            show(_FOLDER / "show", stop, port=args.port, reviewed=bool(args.forge))
     except Stopped:
         print("stopped", flush=True)
         return 1 if args.check else 0
@@ -40,14 +40,17 @@ def main() -> int:
     return 0
 
 
-def show(path: Path, stop: threading.Event, *, port: int | None) -> None:
+def show(path: Path, stop: threading.Event, *, port: int | None, reviewed: bool = False) -> None:
     """Begin the story, say how it can go on, and stay until somebody stops it."""
     print("starting two clusters, a repository and Dagster …", flush=True)
-    with fresh_home(path) as home, running_world(home, stop, port=port, drift_schedule="*/5 * * * *") as world:
+    with (
+        fresh_home(path) as home,
+        running_world(home, stop, port=port, drift_schedule="*/5 * * * *", reviewed=reviewed) as world,
+    ):
         write_environment(home, world.settings)
         print(f"Dagster is at {world.dagster.url}; the first runs can be watched there", flush=True)
-        tell(Story(world).opening(), home)
-        print(f"\n{guide(home, world.dagster.url)}\n", flush=True)
+        tell(story_of(world).opening(), home)
+        print(f"\n{guide(home, world.dagster.url, world.github)}\n", flush=True)
         world.waiting.forever()
         print("ending everything …", flush=True)
 

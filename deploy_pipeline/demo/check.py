@@ -13,28 +13,37 @@ from urllib.parse import urlsplit
 import yaml
 
 from deploy_pipeline.demo.home import Home, fresh_home
+from deploy_pipeline.demo.reviewed_story import ReviewedStory
 from deploy_pipeline.demo.story import Step, Story
 from deploy_pipeline.demo.waiting import Stopped
 from deploy_pipeline.demo.world import World, running_world
 from deploy_pipeline.errors import DeployError, FailedError
 
 
-def check(path: Path, stop: threading.Event, *, port: int | None) -> None:
-    """Tell the whole story in a home at ``path``. Raises FailedError that names the step, Stopped if asked to stop."""
+def check(path: Path, stop: threading.Event, *, port: int | None, reviewed: bool = False) -> None:
+    """Tell the whole story in a home at ``path``; ``reviewed``: with pull requests on GitHub's stand-in.
+
+    Raises FailedError that names the step, Stopped if asked to stop.
+    """
     started = time.monotonic()
     ports: list[int] = []
     with fresh_home(path) as home:
         told = time.monotonic()
-        with running_world(home, stop, port=port) as world:
+        with running_world(home, stop, port=port, reviewed=reviewed) as world:
             ports += _ports(world)
             _say("two clusters, a repository and Dagster start", told, world.dagster.url)
-            tell(Story(world).steps(), home)
+            tell(story_of(world).steps(), home)
             told = time.monotonic()
     open_ports = [port for port in ports if _is_open(port)]
     if open_ports:
         raise FailedError(f"expected: every port is closed; somebody still listens on {open_ports}")
     _say("everything is ended", told, f"no process is left, ports {', '.join(map(str, ports))} are closed")
     print(f"{time.monotonic() - started:6.1f} s  all of it")
+
+
+def story_of(world: World) -> Story:
+    """The story that fits the world."""
+    return ReviewedStory(world, world.github) if world.github else Story(world)
 
 
 def tell(steps: Iterable[Step], home: Home) -> None:
@@ -62,7 +71,8 @@ def _say(title: str, started: float, finding: str) -> None:
 def _ports(world: World) -> list[int]:
     """Every TCP port that the world listens on."""
     clusters = yaml.safe_load(world.home.kubeconfig.read_text())["clusters"]
-    urls = [world.dagster.url, *(entry["cluster"]["server"] for entry in clusters)]
+    forge = [world.github.url] if world.github else []
+    urls = [world.dagster.url, *forge, *(entry["cluster"]["server"] for entry in clusters)]
     return [port for url in urls if (port := urlsplit(url).port)]
 
 

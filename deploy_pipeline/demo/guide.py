@@ -5,12 +5,14 @@ Every command can be copied as it stands: full paths, no step left out.
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy_pipeline.demo.github import REPOSITORY, REVIEWER, GitHub
 from deploy_pipeline.demo.home import Home
 from deploy_pipeline.demo.repository import CHECKOUT
 from deploy_pipeline.demo.story import FEATURE
@@ -18,6 +20,7 @@ from deploy_pipeline.settings import tool_path
 
 _WEB_TEST = "kubernetes/apps/overlays/web-test/kustomization.yaml"
 _TRIAL = "trial"
+_FIRST_COMMENT = "import json, sys; print(json.load(sys.stdin)[0]['body'])"
 _CLICKS = f"""\
   `{FEATURE}` waits for you. Read its change set for test and copy the digest. Then launch `promote` with the
   partition test and `candidate: {FEATURE}`, `approved_by: you`, `expected_digest: <digest>`.
@@ -73,8 +76,22 @@ def lessons(home: Home) -> tuple[Lesson, ...]:
     )
 
 
-def guide(home: Home, url: str) -> str:
-    """The page that the demo prints."""
+def review(github: GitHub) -> Lesson:
+    """What a reviewer does with the pull request that waits: the stand-in has an API and no pages."""
+    return Lesson(
+        f"Review: read the diff of `{FEATURE}` on its pull request, approve it, merge it",
+        (
+            f"{_api(github, 'issues/1/comments')} | {_word(sys.executable)} -c {_word(_FIRST_COMMENT)}",
+            _api(github, "pulls/1/reviews", "POST", {"event": "APPROVE", "body": "Read."}),
+            _api(github, "pulls/1/merge", "PUT", {}),
+        ),
+        "The release follows by itself, approved by the review; its result is the next comment. Merging first is "
+        "refused: releases/test asks for an approval and for the status `deploy-pipeline/test`.",
+    )
+
+
+def guide(home: Home, url: str, github: GitHub | None = None) -> str:
+    """The page that the demo prints; with ``github``, what waits is a pull request."""
     places = {
         "The flow as a graph of assets": "/asset-groups",
         "Runs": "/runs",
@@ -84,7 +101,7 @@ def guide(home: Home, url: str) -> str:
     }
     blocks = [
         "Look:\n" + "\n".join(f"  {url + path}\n      {what}" for what, path in places.items()),
-        f"Click:\n{_CLICKS}",
+        _lesson_text(review(github)) if github else f"Click:\n{_CLICKS}",
         *(_lesson_text(lesson) for lesson in lessons(home)),
         f"Everything lies in {home.path}. Ctrl-C ends it.",
     ]
@@ -97,6 +114,14 @@ def _lesson_text(lesson: Lesson) -> str:
 
 def _kubectl(home: Home, channel: str, arguments: str) -> str:
     return f"{_word(tool_path('kubectl'))} --kubeconfig {_word(home.kubeconfig)} --context {channel} {arguments}"
+
+
+def _api(github: GitHub, path: str, method: str = "GET", body: Mapping[str, str] | None = None) -> str:
+    """A request by the reviewer."""
+    sent = "" if body is None else f" --data {_word(json.dumps(body))}"
+    header = _word(f"Authorization: token {github.tokens[REVIEWER]}")
+    address = _word(f"{github.api_url}/repos/{REPOSITORY}/{path}")
+    return f"curl --silent --show-error --fail-with-body --request {method} --header {header}{sent} {address}"
 
 
 def _git(home: Home, arguments: str) -> str:

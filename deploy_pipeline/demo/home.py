@@ -56,6 +56,11 @@ class Home:
         return self.path / "state"
 
     @property
+    def github(self) -> Path:
+        """What GitHub's stand-in keeps, and the files about it beside that."""
+        return self.path / "github"
+
+    @property
     def environment(self) -> Path:
         """A file to source in a shell, for the command line."""
         return self.path / "environment"

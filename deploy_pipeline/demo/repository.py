@@ -33,8 +33,8 @@ class Repository:
     clone: Path
 
     @classmethod
-    def create(cls, origin: Path, clone: Path) -> Repository:
-        """The example as the first commit of ``main``."""
+    def create(cls, origin: Path, clone: Path, edits: Mapping[str, tuple[str, str]] | None = None) -> Repository:
+        """The example, edited (path to old and new text), as the first commit of ``main``; ``origin`` may be empty."""
         missing = [name for name in EXAMPLE if not (CHECKOUT / name).exists()]
         if missing:
             raise RefusedError(f"{CHECKOUT} has no {', '.join(missing)}", hint="run the demo from a full checkout")
@@ -47,18 +47,14 @@ class Repository:
         for name in EXAMPLE:
             copy = shutil.copytree if (CHECKOUT / name).is_dir() else shutil.copy2
             copy(CHECKOUT / name, clone / name)
+        repository._edit(edits or {})
         repository._commit("The example")
         return repository
 
     def push(self, branch: str, edits: Mapping[str, tuple[str, str]], message: str, *, start: str = "") -> str:
         """Commit edits (path to old and new text) on a branch, which begins at ``start``; returns the pushed commit."""
         self.git("checkout", "--quiet", *(("-b", branch, start) if start else (branch,)))
-        for path, (old, new) in edits.items():
-            file = self.clone / path
-            text = file.read_text()
-            if old not in text:
-                raise FailedError(f"{path} of the example no longer holds {old!r}")
-            file.write_text(text.replace(old, new))
+        self._edit(edits)
         return self._commit(message)
 
     def merge(self, branch: str, into: str) -> str:
@@ -88,6 +84,14 @@ class Repository:
     def git(self, *arguments: str) -> str:
         """Run git in the clone; raises FailedError with what it said."""
         return _git("-C", str(self.clone), *arguments)
+
+    def _edit(self, edits: Mapping[str, tuple[str, str]]) -> None:
+        for path, (old, new) in edits.items():
+            file = self.clone / path
+            text = file.read_text()
+            if old not in text:
+                raise FailedError(f"{path} of the example no longer holds {old!r}")
+            file.write_text(text.replace(old, new))
 
     def _commit(self, message: str) -> str:
         self.git("add", "--all")

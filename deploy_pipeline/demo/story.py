@@ -76,7 +76,7 @@ class Story:
         self._world.repository.git("fetch", "--quiet", "origin")
         files = self._world.repository.git("ls-tree", "-r", "--name-only", candidate, "rendered/").split()
         wanted = [f"rendered/{channel}/{app}.yaml" for channel in CHANNELS for app in ("archiver", "metabase", "web")]
-        _expect("the manifests of the candidate", sorted(files), sorted(wanted))
+        expect("the manifests of the candidate", sorted(files), sorted(wanted))
         return f"candidates/main is at {candidate[:12]} with {len(files)} manifests"
 
     def bootstrap(self) -> str:
@@ -85,8 +85,8 @@ class Story:
         self._released = dict(zip(CHANNELS, heads, strict=True))
         for channel in CHANNELS:
             self._expect_released(channel)
-            _expect(f"the Helm release in {channel}", self._metabase(channel), ("deployed", 1))
-            _expect(f"the secrets of {channel}", "feed-secrets" in self._names(channel, "secrets", "archiver"), True)
+            expect(f"the Helm release in {channel}", self._metabase(channel), ("deployed", 1))
+            expect(f"the secrets of {channel}", "feed-secrets" in self._names(channel, "secrets", "archiver"), True)
         self._expect_web("test", image="registry.example/feeds/web:1.8.0", replicas=1)
         self._expect_web("prod", image="registry.example/feeds/web:1.7.3", replicas=2)
         return "kubectl and helm find every app in both clusters"
@@ -98,9 +98,9 @@ class Story:
         self._flow.candidate(FEATURE, pushed)
         seen = self._flow.change_set("test", FEATURE)
         changes = {operation: number for operation, number in seen.counts.items() if operation != "none" and number}
-        _expect("the change set for test", changes, {"create": 1, "update": 2, "prune": 1})
-        _expect("the change set names the new headline", _NEW_HEADLINE in seen.markdown, True)
-        _expect("the objects of test while nothing was promoted", self._versions("test"), before)
+        expect("the change set for test", changes, {"create": 1, "update": 2, "prune": 1})
+        expect("the change set names the new headline", _NEW_HEADLINE in seen.markdown, True)
+        expect("the objects of test while nothing was promoted", self._versions("test"), before)
         self._digest = seen.digest
         return f"1 created, 2 changed, 1 pruned; digest {seen.digest[:19]}…"
 
@@ -109,8 +109,8 @@ class Story:
         prod = self._versions("prod")
         self._promote("test", FEATURE, digest=self._digest)
         self._expect_headline("test")
-        _expect("the Helm release in test", self._metabase("test"), ("deployed", 2))
-        _expect("the objects of prod", self._versions("prod"), prod)
+        expect("the Helm release in test", self._metabase("test"), ("deployed", 2))
+        expect("the objects of prod", self._versions("prod"), prod)
         return f"releases/test is at {self._released['test'][:12]}, and so is the cluster"
 
     def promote_main(self) -> str:
@@ -127,8 +127,8 @@ class Story:
         self._clusters.kubectl("prod", "scale", "deployment/web", "--namespace=web", "--replicas=5")
         run = self._flow.launch("check_drift", "prod")
         drifted = [check for check in self._flow.log(run).checks if check.name == "drift" and not check.passed]
-        _expect("the apps of prod that drifted", [check.app for check in drifted], ["web"])
-        _expect("the replicas of prod, which nobody asked to heal", self._web("prod")["spec"]["replicas"], 5)
+        expect("the apps of prod that drifted", [check.app for check in drifted], ["web"])
+        expect("the replicas of prod, which nobody asked to heal", self._web("prod")["spec"]["replicas"], 5)
         return f"web: {drifted[0].description}"
 
     def break_test(self) -> str:
@@ -136,13 +136,13 @@ class Story:
         good = self._released["test"]
         pushed = self._world.repository.push(BROKEN, _BREAKING_EDITS, "Try the new build", start="main")
         self._flow.candidate(BROKEN, pushed)
-        (broken,) = self._flow.promote("test", branch=BROKEN)
+        broken = self._put("test", BROKEN)
         failed = self._flow.released("test", broken)
-        _expect("the release of an image that does not exist", failed.status, "FAILURE")
+        expect("the release of an image that does not exist", failed.status, "FAILURE")
         reason = self._flow.log(failed).failure
         for words in ("registry.example/feeds/web:broken", "ImagePull", f"the last good state is {good[:12]}"):
-            _expect(f"that the reason says {words!r}:\n{reason}\n", words in reason, True)
-        _expect("the pods of web that still serve", self._web("test")["status"].get("availableReplicas"), 1)
+            expect(f"that the reason says {words!r}:\n{reason}\n", words in reason, True)
+        expect("the pods of web that still serve", self._web("test")["status"].get("availableReplicas"), 1)
         return next(line.strip(" -") for line in reason.splitlines() if "ImagePull" in line)
 
     def repair_test(self) -> str:
@@ -157,31 +157,36 @@ class Story:
         """Releasing what is released touches nothing."""
         before = self._versions("test")
         run = self._flow.launch("release_channel", "test")
-        _expect("the objects of test", self._versions("test"), before)
+        expect("the objects of test", self._versions("test"), before)
         return f"no object was touched; {run.seconds:.1f} s in the run"
 
     def _promote(self, channel: str, branch: str, *, digest: str = "") -> None:
         """Promote, and expect that the sensor's release of it succeeds."""
-        (self._released[channel],) = self._flow.promote(channel, branch=branch, digest=digest)
+        self._released[channel] = self._put(channel, branch, digest=digest)
         self._expect_released(channel)
+
+    def _put(self, channel: str, branch: str, *, digest: str = "") -> str:
+        """Put a candidate on a release branch, as whatever ``digest`` names; returns the commit."""
+        (commit,) = self._flow.promote(channel, branch=branch, digest=digest)
+        return commit
 
     def _expect_released(self, channel: str) -> None:
         commit = self._released[channel]
         self._flow.succeeded(self._flow.released(channel, commit))
-        _expect(f"releases/{channel}", self._world.repository.heads().get(f"releases/{channel}"), commit)
+        expect(f"releases/{channel}", self._world.repository.heads().get(f"releases/{channel}"), commit)
 
     def _expect_web(self, channel: str, *, image: str, replicas: int) -> None:
         web = self._web(channel)
-        _expect(f"the image of web in {channel}", web["spec"]["template"]["spec"]["containers"][0]["image"], image)
-        _expect(f"the ready replicas of web in {channel}", web["status"].get("readyReplicas"), replicas)
+        expect(f"the image of web in {channel}", web["spec"]["template"]["spec"]["containers"][0]["image"], image)
+        expect(f"the ready replicas of web in {channel}", web["status"].get("readyReplicas"), replicas)
 
     def _expect_headline(self, channel: str) -> None:
         """The new page is mounted, and the ConfigMap of the old one is gone."""
         pages = [name for name in self._names(channel, "configmaps", "web") if name.startswith("web-pages-")]
         mounted = self._web(channel)["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"]
-        _expect(f"the pages of web in {channel}", pages, [mounted])
+        expect(f"the pages of web in {channel}", pages, [mounted])
         page = self._clusters.get(channel, "configmap", mounted, "web")["data"]["index.html"]
-        _expect(f"the new headline in {channel}", _NEW_HEADLINE in page, True)
+        expect(f"the new headline in {channel}", _NEW_HEADLINE in page, True)
 
     def _web(self, channel: str) -> dict[str, Any]:
         return self._clusters.get(channel, "deployment", "web", "web")
@@ -197,6 +202,7 @@ class Story:
         return self._clusters.versions(channel, ("archiver", "metabase", "web"))
 
 
-def _expect(what: str, found: object, wanted: object) -> None:
+def expect(what: str, found: object, wanted: object) -> None:
+    """Raise FailedError unless what was found is what is wanted."""
     if found != wanted:
         raise FailedError(f"{what}: expected {wanted!r}, found {found!r}")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from deploy_pipeline.demo.clusters import Clusters, join_kubeconfigs
 from deploy_pipeline.demo.dagster_api import DagsterApi
+from deploy_pipeline.demo.github import EDITS, PEOPLE, PIPELINE, REPOSITORY, GitHub
 from deploy_pipeline.demo.home import Home
 from deploy_pipeline.demo.processes import Processes
 from deploy_pipeline.demo.repository import CHECKOUT, Repository
@@ -34,7 +35,7 @@ _FOREIGN = ("DEPLOY_", "DAGSTER_", "GIT_", "HELM_", "KUBE", "PYTHONDONTWRITEBYTE
 
 @dataclass(frozen=True)
 class World:
-    """What a story acts on and looks at."""
+    """What a story acts on and looks at; ``github`` is there if people review."""
 
     home: Home
     repository: Repository
@@ -42,6 +43,7 @@ class World:
     dagster: DagsterApi
     waiting: Waiting
     settings: dict[str, str]
+    github: GitHub | None = None
 
 
 @contextmanager
@@ -53,20 +55,25 @@ def running_world(
     poll_seconds: int = POLL_SECONDS,
     drift_schedule: str = "*/30 * * * *",
     rollout_seconds: float = 0.5,
+    reviewed: bool = False,
 ) -> Iterator[World]:
     """Start everything, and end all of it with the context, however that is left.
 
-    ``port`` is Dagster's, by default 3000 or else a free one. Raises Stopped when ``stop`` is set meanwhile,
-    FailedError if something does not start or, at the end, if a process could not be ended.
+    ``port`` is Dagster's, by default 3000 or else a free one. With ``reviewed`` the repository lies on a stand-in for
+    GitHub, and promotions are reviewed there. Raises Stopped when ``stop`` is set meanwhile, FailedError if something
+    does not start or, at the end, if a process could not be ended.
     """
     processes = Processes(home.logs)
     waiting = Waiting(stop, processes)
     try:
-        repository = Repository.create(home.origin, home.clone)
+        github = _start_github(home, waiting) if reviewed else None
+        repository = _repository(home, github)
         clusters = _start_clusters(home, waiting, rollout_seconds)
         settings = _settings(home, poll_seconds, drift_schedule)
-        dagster = _start_dagster(home, waiting, settings, port or free_port(UI_PORT))
-        yield World(home, repository, clusters, dagster, waiting, settings)
+        ui_port = port or free_port(UI_PORT)
+        settings |= _reviewing(home, github, ui_port) if github else {}
+        dagster = _start_dagster(home, waiting, settings, ui_port)
+        yield World(home, repository, clusters, dagster, waiting, settings, github)
     finally:
         left = processes.stop()
         if left:
@@ -98,6 +105,37 @@ def _start_clusters(home: Home, waiting: Waiting, rollout_seconds: float) -> Clu
     waiting.until("both clusters listen", lambda: all(path.exists() for path in own.values()), seconds=30)
     join_kubeconfigs(own, home.kubeconfig)
     return Clusters(home.kubeconfig)
+
+
+def _start_github(home: Home, waiting: Waiting) -> GitHub:
+    """One repository, its people, and release branches that ask for an approval and for the pipeline's status."""
+    ready = home.github.with_suffix(".json")
+    people = [f"--person={login}={role}" for login, role in PEOPLE.items()]
+    options = [f"--root={home.github}", f"--ready={ready}", f"--repository={REPOSITORY}"]
+    _start(waiting, "github", ["tests.support.github", *options, *people, *(f"--protect={name}" for name in CHANNELS)])
+    waiting.until("GitHub's stand-in listens", ready.exists, seconds=30)
+    return GitHub.read(ready)
+
+
+def _repository(home: Home, github: GitHub | None) -> Repository:
+    """The person's clone reaches the bare repository by its path, wherever that lies."""
+    if github:
+        return Repository.create(home.github / f"{REPOSITORY}.git", home.clone, EDITS)
+    return Repository.create(home.origin, home.clone)
+
+
+def _reviewing(home: Home, github: GitHub, ui_port: int) -> dict[str, str]:
+    """The environment that makes GitHub's stand-in the deployer's forge."""
+    token = home.github.with_suffix(".token")
+    token.touch(mode=0o600)
+    token.write_text(github.tokens[PIPELINE])
+    return {
+        "DEPLOY_REPOSITORY": github.clone_url,
+        "DEPLOY_GITHUB_REPOSITORY": REPOSITORY,
+        "DEPLOY_GITHUB_URL": github.api_url,
+        "DEPLOY_GITHUB_TOKEN_FILE": str(token),
+        "DEPLOY_DAGSTER_URL": f"http://{_HOST}:{ui_port}",
+    }
 
 
 def _settings(home: Home, poll_seconds: int, drift_schedule: str) -> dict[str, str]:

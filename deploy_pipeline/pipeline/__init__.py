@@ -3,7 +3,8 @@
 It holds no logic of deploying. An op calls one function of the core and tells Dagster what came of it::
 
     cursors, decisions   what a branch sensor has seen, and what it therefore asks for: pure
-    sensors, schedules   thin shells over that
+    sensors, pull_requests, schedules
+                         thin shells over that
     config, tags         what a run is told: by the launchpad, a sensor, a schedule or the command line
     stage                what every op does around its one call: progress, errors, tags
     ops, jobs            one op and one job for each step of the flow

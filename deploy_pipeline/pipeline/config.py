@@ -21,6 +21,13 @@ class DiffConfig(dg.Config):
     apps: list[str] = Field(default=[], description=_APPS)
 
 
+class ReviewConfig(dg.Config):
+    """Which pull request to show the change set of."""
+
+    pull_request: int = Field(description="Number of an open pull request into the release branch of the channel.")
+    head: str = Field(default="", description="Only if its head is this commit, as full id; empty: whatever it is.")
+
+
 class PromoteConfig(dg.Config):
     """What to approve, by whom, and for what it was reviewed."""
 
@@ -39,6 +46,12 @@ class ReleaseConfig(dg.Config):
     commit: str = Field(default="", description="Commit of the release branch, as full id; empty for its head.")
     apps: list[str] = Field(default=[], description=_APPS)
     drivers: list[str] = Field(default=[], description="`kustomize`, `helm`; empty for both.")
+    accept_change_set: str = Field(
+        default="",
+        description="Digest (`sha256:…`) of what this release would do, to let it through although it was refused. "
+        "Only where the channel, as it was released last, says `accept_change_set: true`.",
+    )
+    approved_by: str = Field(default="", description="Who accepts that: a name or an e-mail address.")
 
 
 class SecretsConfig(dg.Config):

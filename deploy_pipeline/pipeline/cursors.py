@@ -1,4 +1,4 @@
-"""What a branch sensor remembers between ticks.
+"""What a sensor remembers between ticks.
 
 A cursor can be lost: with Dagster's database, by a renamed code location, by hand. Nothing may depend on it but speed,
 so whatever cannot be read counts as lost, is said in the tick, and makes the sensor look at every branch anew. That
@@ -13,10 +13,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class Cursor(BaseModel):
-    """The state in which each subject (a branch or a channel) was last handled.
+    """The state in which each subject (a branch, a channel or a pull request) was last handled.
 
     ``epoch`` is random and made with the cursor, ``round`` counts the ticks that asked for runs. Together they make run
-    keys that repeat only when Dagster repeats a tick whose cursor was not stored.
+    keys that repeat only when Dagster repeats a tick whose cursor was not stored. ``forge`` is the forge's own cursor,
+    by which it reads only what is new.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,6 +28,7 @@ class Cursor(BaseModel):
     epoch: str
     round: int = 0
     seen: dict[str, str] = {}
+    forge: str = ""
 
     @property
     def mark(self) -> str:

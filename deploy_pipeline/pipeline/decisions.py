@@ -1,7 +1,7 @@
-"""What the branch sensors ask for: pure functions from one reading of the remote's heads to run requests.
+"""What the sensors ask for: pure functions from one reading of the remote's heads to run requests.
 
 Each sensor follows *subjects*, each in a *state*. A subject whose state differs from the one it was last handled in
-gets a run; the rest is left alone. The three sensors differ in what is a subject:
+gets a run; the rest is left alone. The sensors differ in what is a subject:
 
 ==================  ==========================  ===============================================
 sensor              subject                     state
@@ -10,6 +10,7 @@ source_branches     a source branch             its commit and the heads of all 
                     a candidate without source  the candidate's commit
 candidates          a candidate                 its commit
 releases            a channel                   the head of its release branch
+pull_requests       an open pull request        its head, and all that can make its diff stale
 ==================  ==========================  ===============================================
 
 A run key names subject, state and the cursor's round. The state alone would not do: Dagster consumes a run key for
@@ -27,11 +28,13 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from deploy_pipeline.channels.names import ChannelName
+from deploy_pipeline.forge import PullRequest
 from deploy_pipeline.pipeline import tags
 from deploy_pipeline.pipeline.cursors import Cursor
-from deploy_pipeline.repository import channel_of, is_source_branch, source_of
+from deploy_pipeline.repository import channel_of, is_source_branch, release_branch, source_of
 
 _CHANNEL_NAME = TypeAdapter(ChannelName)
+_SPREAD = 6_151  # seconds; pull requests that follow each other are compared anew almost two hours apart
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,38 @@ def release_states(heads: Mapping[str, str]) -> dict[str, str]:
     return {channel: sha for name, sha in heads.items() if (channel := channel_of(name)) and _can_be_channel(channel)}
 
 
+def promotions(pulls: Iterable[PullRequest]) -> dict[str, tuple[PullRequest, str]]:
+    """Open pull requests into the release branch of a channel, each with the channel."""
+    found = ((pull, channel_of(pull.base_branch)) for pull in pulls)
+    return {f"#{pull.number}": (pull, channel) for pull, channel in found if channel and _can_be_channel(channel)}
+
+
+def review_states(
+    pulls: Mapping[str, tuple[PullRequest, str]],
+    heads: Mapping[str, str],
+    releases: Mapping[str, str],
+    *,
+    now: float,
+    age: float,
+) -> dict[str, str]:
+    """What the diff of each promotion hangs on: when any of it is another, the diff has to be computed again.
+
+    ``releases`` names the last release of each channel. After each ``age``, in seconds as ``now``, a diff is stale
+    without any of it; the moment differs from one pull request to the next, so that they do not all come at once.
+    """
+    states = {}
+    for subject, (pull, channel) in pulls.items():
+        facts = {
+            "channel": channel,
+            "base": heads.get(release_branch(channel), ""),
+            "release": releases.get(channel, ""),
+            "draft": pull.draft,
+            "period": int((now + (pull.number * _SPREAD) % age) // age),
+        }
+        states[subject] = f"{pull.head}:{_digest(f'{name} {value}' for name, value in facts.items())}"
+    return states
+
+
 def render_requests(decision: Decision) -> list[Request]:
     """Render each changed source branch; for a candidate without source the same job removes it."""
     return [
@@ -113,6 +148,20 @@ def diff_requests(decision: Decision, channels: Mapping[str, Collection[str]]) -
         )
         for candidate, sha in decision.changed.items()
         for channel in channels.get(candidate, ())
+    ]
+
+
+def review_requests(decision: Decision, pulls: Mapping[str, tuple[PullRequest, str]]) -> list[Request]:
+    """Show each changed pull request the change set of its head."""
+    return [
+        Request(
+            run_key=f"review:{subject}:{state}:{decision.mark}",
+            config={"pull_request": pull.number, "head": pull.head},
+            tags={tags.BRANCH: pull.head_branch, tags.COMMIT: pull.head, tags.PULL_REQUEST: str(pull.number)},
+            partition=channel,
+        )
+        for subject, state in decision.changed.items()
+        for pull, channel in [pulls[subject]]
     ]
 
 

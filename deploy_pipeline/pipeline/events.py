@@ -58,15 +58,21 @@ def rendered(result: RenderResult, repository: str) -> Iterator[Event]:
     )
 
 
-def compared(result: ChangeSet, candidate: str, only: Collection[str] = ()) -> dg.AssetMaterialization:
-    """The change set of a promotion; ``only``: the apps it was limited to."""
+def compared(
+    result: ChangeSet, candidate: str, only: Collection[str] = (), *, shown_on: str = ""
+) -> dg.AssetMaterialization:
+    """The change set of a promotion; ``only``: the apps it was limited to; ``shown_on``: URL of its pull request."""
     described = "nothing would change" if result.is_empty else "see the metadata for the differences"
     described += f" (only {', '.join(only)}: no digest to approve)" if only else ""
     return dg.AssetMaterialization(
         CHANGE_SET,
         description=f"{candidate} for {result.channel}: {described}",
         partition=result.channel,
-        metadata={"candidate": candidate, **metadata.change_set(result)},
+        metadata={
+            "candidate": candidate,
+            **({"pull request": dg.MetadataValue.url(shown_on)} if shown_on else {}),
+            **metadata.change_set(result),
+        },
     )
 
 

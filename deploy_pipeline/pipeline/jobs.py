@@ -69,6 +69,15 @@ _ACTIONS = (
         prefilled={"apps": []},
     ),
     _Action(
+        "review_promotion",
+        ops.review,
+        "Show an open pull request what its merge would change in the channel's cluster: as a comment, and as the "
+        "commit status `deploy-pipeline/<channel>` of its head.\n\n"
+        "Choose the channel as partition and fill in `pull_request`. Runs by itself for each open pull request from "
+        "`candidates/…` into `releases/<channel>`, and again whenever its diff is stale.",
+        prefilled={"head": ""},
+    ),
+    _Action(
         "promote",
         ops.approve,
         "Approve a candidate's change set for a channel and move `releases/<channel>` to it. The release follows by "
@@ -84,7 +93,7 @@ _ACTIONS = (
         "Choose the channel as partition. Nothing needs to be filled in; `commit` and `apps` narrow it. "
         "Runs by itself when the release branch moves. Running it twice changes nothing the second time.",
         writes=True,
-        prefilled={"commit": "", "apps": [], "drivers": []},
+        prefilled={"commit": "", "apps": [], "drivers": [], "accept_change_set": "", "approved_by": ""},
     ),
     _Action(
         "deploy_secrets",

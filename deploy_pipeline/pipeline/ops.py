@@ -14,7 +14,8 @@ from deploy_pipeline import promotion
 from deploy_pipeline.changes import ChangeSet
 from deploy_pipeline.deploy_secrets import deploy_secrets
 from deploy_pipeline.drift import check_ready
-from deploy_pipeline.errors import FailedError, ReleaseFailed
+from deploy_pipeline.errors import FailedError, RefusedError, ReleaseFailed
+from deploy_pipeline.forge import PullRequest
 from deploy_pipeline.healing import keep_released
 from deploy_pipeline.pipeline import events, tags
 from deploy_pipeline.pipeline.config import (
@@ -23,11 +24,14 @@ from deploy_pipeline.pipeline.config import (
     PromoteConfig,
     ReleaseConfig,
     RenderConfig,
+    ReviewConfig,
     SecretsConfig,
 )
 from deploy_pipeline.pipeline.stage import DeployerParam, ObserverParam, Stage, stage
-from deploy_pipeline.release import AppResult, release_channel
+from deploy_pipeline.release import AppResult
+from deploy_pipeline.rendering import RenderResult
 from deploy_pipeline.repository import release_branch
+from deploy_pipeline.reviewing import open_promotion, release_and_report, review_promotion
 
 
 @dg.op(description="Make the candidate of a source branch, or remove it where the branch is gone.")
@@ -40,6 +44,8 @@ def render(
         result = promotion.render(step.deployer, config.branch, progress=step.progress)
         step.know_channels(*result.channels)
         step.record(*events.rendered(result, step.repository))
+        if step.deployer.forge.gives_reviews:
+            _open_promotions(step, result)
         return result
 
 
@@ -55,6 +61,23 @@ def diff(context: dg.OpExecutionContext, config: DiffConfig, deployer: DeployerP
         )
         step.record(events.compared(found, candidate, only=config.apps))
         return found
+
+
+@dg.op(description="Show an open pull request what its merge would change in the cluster, and keep what was shown.")
+def review(
+    context: dg.OpExecutionContext, config: ReviewConfig, deployer: DeployerParam, observer: ObserverParam
+) -> Any:
+    """Returns a ReviewedPromotion; None if the pull request is no longer open at this head."""
+    with stage(context, deployer, observer) as step:
+        step.tag(pull_request=str(config.pull_request))
+        pull = _open_pull_request(step, config)
+        if pull is None:
+            return None
+        step.tag(branch=pull.head_branch, commit=pull.head)
+        shown = review_promotion(step.deployer, pull, run_url=step.run_url, progress=step.progress)
+        if shown.change_set:
+            step.record(events.compared(shown.change_set, pull.head_branch, shown_on=pull.url))
+        return shown
 
 
 @dg.op(description="Record the approval of a change set, and move the release branch to the candidate.")
@@ -92,7 +115,7 @@ def release(
             step.record(*events.app_released(step.channel, commit, result, step.repository))
 
         try:
-            result = release_channel(
+            result = release_and_report(
                 step.deployer,
                 step.channel,
                 commit=commit,
@@ -101,6 +124,9 @@ def release(
                 trigger=step.trigger.value,
                 run_id=context.run_id,
                 only_if_new=_is_first_run_of_sensor(step),
+                accept_change_set=config.accept_change_set,
+                approved_by=config.approved_by,
+                log_url=step.run_url,
                 progress=step.progress,
                 on_app=on_app,
             )
@@ -148,6 +174,31 @@ def compare(
             ready = check_ready(step.deployer, step.channel, apps=config.apps, progress=step.progress)
             step.record(*(events.readiness(step.channel, app) for app in ready))
         return found
+
+
+def _open_promotions(step: Stage, result: RenderResult) -> None:
+    """Open the pull requests of the channels that want that of this branch, by the policy that was released last."""
+    for channel in result.channels:
+        if step.deployer.released_channel(channel).promotion.opens_by_itself(result.branch):
+            open_promotion(step.deployer, channel, result.branch, progress=step.progress)
+
+
+def _open_pull_request(step: Stage, config: ReviewConfig) -> PullRequest | None:
+    """The pull request to review; None if it was merged or closed, or pushed to since the run was asked for."""
+    number, base = config.pull_request, release_branch(step.channel)
+    if not step.deployer.forge.gives_reviews:
+        raise RefusedError("no forge is configured", hint="set DEPLOY_GITHUB_REPOSITORY to where people review")
+    pulls = step.deployer.forge.open_promotions().pull_requests
+    pull = next((pull for pull in pulls if pull.number == number), None)
+    if pull is None:
+        step.progress(f"#{number} is not an open promotion: nothing to review")
+        return None
+    if pull.base_branch != base:
+        raise RefusedError(f"#{number} merges into {pull.base_branch}, not into {base}")
+    if config.head and pull.head != config.head:
+        step.progress(f"#{number} is at {pull.head[:12]} by now: nothing to review at {config.head[:12]}")
+        return None
+    return pull
 
 
 def _is_whole(planned: ChangeSet, results: Collection[AppResult], *, narrowed: bool) -> bool:

@@ -29,7 +29,7 @@ def _drift_schedule(channel: str, cron: str) -> dg.ScheduleDefinition:
     )
     def evaluate(context: dg.ScheduleEvaluationContext, deployer: DeployerParam) -> dg.RunRequest | dg.SkipReason:
         with failing_tick():
-            heads = deployer.open().mirror.remote_heads()
+            heads = deployer.watch().mirror.remote_heads()
         if release_branch(channel) not in heads:
             return dg.SkipReason(f"nothing was ever released: there is no branch {release_branch(channel)}")
         context.instance.add_dynamic_partitions(str(CHANNELS.name), [channel])

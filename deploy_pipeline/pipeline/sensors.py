@@ -5,7 +5,7 @@ keeps the cursor: that the remote did not answer does not mean that its branches
 """
 
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,12 +21,13 @@ from deploy_pipeline.pipeline.decisions import Decision, Request
 from deploy_pipeline.pipeline.failures import one_screen
 from deploy_pipeline.pipeline.jobs import OP_NAMES, op_config
 from deploy_pipeline.pipeline.stage import DeployerParam
+from deploy_pipeline.repository import channel_of
 from deploy_pipeline.settings import Settings
 
 Heads = Mapping[str, str]
 
 # Subjects handled in one tick. Dagster takes about 0.12 s for each run request, and ends a tick after 60 s.
-_LIMIT = 25
+MOST_SUBJECTS = 25
 
 
 class TickFailed(Exception):
@@ -53,7 +54,7 @@ class _Follower:
         )
         def evaluate(context: dg.SensorEvaluationContext, deployer: DeployerParam) -> dg.SensorResult:
             with failing_tick():
-                return self._tick(context, deployer.open())
+                return self._tick(context, deployer.watch())
 
         return evaluate
 
@@ -61,23 +62,15 @@ class _Follower:
         heads = deployer.mirror.remote_heads()
         epoch = uuid.uuid4().hex[:8]
         cursor, lost = read_cursor(context.cursor, sensor=self.name, repository=deployer.mirror.url, epoch=epoch)
-        decision = decisions.decide(cursor, self.states(heads, deployer.settings), limit=_LIMIT)
+        decision = decisions.decide(cursor, self.states(heads, deployer.settings), limit=MOST_SUBJECTS)
         requests = self.requests(decision, heads, deployer) if decision.changed else []
         for note in filter(None, (lost, f"{decision.waiting} more wait for the next tick" if decision.waiting else "")):
             context.log.warning(note)
         return dg.SensorResult(
-            run_requests=[self._run_request(request) for request in requests],
+            run_requests=run_requests(self.job, requests),
             skip_reason=None if requests else "; ".join(filter(None, (lost, f"{len(heads)} branches, nothing to do"))),
             cursor=decision.cursor.model_dump_json(),
-            dynamic_partitions_requests=_new_partitions(context, requests),
-        )
-
-    def _run_request(self, request: Request) -> dg.RunRequest:
-        return dg.RunRequest(
-            run_key=request.run_key,
-            run_config=op_config(OP_NAMES[self.job], request.config),
-            tags={**request.tags, tags.TRIGGER: tags.Trigger.SENSOR.value},
-            partition_key=request.partition,
+            dynamic_partitions_requests=new_partitions(context, requests),
         )
 
 
@@ -90,6 +83,29 @@ def failing_tick() -> Iterator[None]:
         raise TickFailed(one_screen(str(error))) from None
 
 
+def run_requests(job: str, requests: Iterable[Request]) -> list[dg.RunRequest]:
+    """The runs of a job that a sensor asks for, as Dagster takes them."""
+    return [
+        dg.RunRequest(
+            run_key=request.run_key,
+            run_config=op_config(OP_NAMES[job], request.config),
+            tags={**request.tags, tags.TRIGGER: tags.Trigger.SENSOR.value},
+            partition_key=request.partition,
+        )
+        for request in requests
+    ]
+
+
+def new_partitions(
+    context: dg.SensorEvaluationContext, requests: Iterable[Request]
+) -> list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
+    """The channels among the requests that no run has met before."""
+    if not (wanted := {request.partition for request in requests if request.partition}):
+        return []
+    new = wanted.difference(context.instance.get_dynamic_partitions(str(CHANNELS.name)))
+    return [CHANNELS.build_add_request(sorted(new))] if new else []
+
+
 def branch_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     """The sensors of source branches, candidates and release branches."""
     return [follower.sensor(settings.poll_seconds) for follower in _FOLLOWERS]
@@ -99,16 +115,31 @@ def _diff_requests(decision: Decision, heads: Heads, deployer: Deployer) -> list
     """Asks for the channels that the candidate itself names: only these can be promoted to.
 
     A candidate that was merely given a moved release branch as ancestor asks for nothing: with many branches open, each
-    release would be followed by a diff of every one of them for every channel.
+    release would be followed by a diff of every one of them for every channel. Neither does one that is promoted to a
+    channel by an open pull request: its diff is computed for that.
     """
     deployer.mirror.fetch()
     released = decisions.release_states(heads)
     new = {
         name: sha for name, sha in decision.changed.items() if not _is_refresh(deployer, decision.before.get(name), sha)
     }
-    return decisions.diff_requests(
-        decision, {candidate: _channels_of(sha, deployer, released) for candidate, sha in new.items()}
-    )
+    reviewed = _reviewed(deployer) if new else set()
+    channels = {
+        candidate: [
+            channel for channel in _channels_of(sha, deployer, released) if (candidate, channel) not in reviewed
+        ]
+        for candidate, sha in new.items()
+    }
+    return decisions.diff_requests(decision, channels)
+
+
+def _reviewed(deployer: Deployer) -> set[tuple[str, str | None]]:
+    """Candidates with the channel that an open pull request promotes them to; nothing while the forge cannot say."""
+    try:
+        pulls = deployer.forge.open_promotions().pull_requests
+    except DeployError:
+        return set()
+    return {(pull.head_branch, channel_of(pull.base_branch)) for pull in pulls}
 
 
 def _is_refresh(deployer: Deployer, before: str | None, now: str) -> bool:
@@ -125,15 +156,6 @@ def _channels_of(candidate: str, deployer: Deployer, otherwise: Collection[str])
         return load_channels(deployer.mirror.tree(candidate)).keys()
     except RefusedError:
         return otherwise
-
-
-def _new_partitions(
-    context: dg.SensorEvaluationContext, requests: list[Request]
-) -> list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
-    if not (wanted := {request.partition for request in requests if request.partition}):
-        return []
-    new = wanted.difference(context.instance.get_dynamic_partitions(str(CHANNELS.name)))
-    return [CHANNELS.build_add_request(sorted(new))] if new else []
 
 
 _FOLLOWERS = (

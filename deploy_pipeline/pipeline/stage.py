@@ -15,13 +15,29 @@ from deploy_pipeline.pipeline import failures, tags
 from deploy_pipeline.pipeline.assets import CHANNELS
 from deploy_pipeline.settings import Settings
 
+_TICK_PATIENCE = 5.0  # seconds; Dagster ends a tick after 60 s, and asks again soon
+
 
 class DeployerSource:
     """Opens the deployer, configured by the environment (``DEPLOY_…``) of the process that runs the step or sensor."""
 
+    def __init__(self) -> None:
+        self._watcher: Deployer | None = None
+
     def open(self) -> Deployer:
-        """A deployer for one step or tick; raises SettingsError."""
+        """A deployer for one step; raises SettingsError."""
         return Deployer.from_settings(Settings.from_environment())
+
+    def watch(self) -> Deployer:
+        """A deployer for one tick, which has little patience; raises SettingsError.
+
+        The same one as long as the settings are the same: the forge's token lasts for many ticks.
+        """
+        settings = Settings.from_environment()
+        watcher = self._watcher
+        if watcher is None or watcher.settings != settings:
+            self._watcher = watcher = Deployer.from_settings(settings, patience=_TICK_PATIENCE)
+        return watcher
 
 
 class Observer:
@@ -59,6 +75,12 @@ class Stage:
     def channel(self) -> str:
         """The channel that the run is about."""
         return self.context.partition_key
+
+    @property
+    def run_url(self) -> str:
+        """Where the run can be watched; empty if nobody said where Dagster's web server is."""
+        base = self.deployer.settings.dagster_url.rstrip("/")
+        return f"{base}/runs/{self.context.run_id}" if base else ""
 
     @property
     def trigger(self) -> tags.Trigger:

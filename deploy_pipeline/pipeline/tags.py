@@ -13,6 +13,7 @@ from enum import Enum
 CHANNEL = "deploy/channel"
 BRANCH = "deploy/branch"
 COMMIT = "deploy/commit"
+PULL_REQUEST = "deploy/pull_request"
 TRIGGER = "deploy/trigger"
 
 # A worker that died leaves a step of which nobody knows how far it came; each can be done again from its beginning.

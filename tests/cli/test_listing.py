@@ -31,6 +31,7 @@ def test_list_jobs_needs_no_repository(unconfigured: CommandLine) -> None:
     assert names == [
         "render_candidate",
         "diff_promotion",
+        "review_promotion",
         "promote",
         "release_channel",
         "deploy_secrets",

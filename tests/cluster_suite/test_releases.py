@@ -8,8 +8,8 @@ import pytest
 
 from deploy_pipeline.errors import ApprovalError, ReleaseFailed
 from deploy_pipeline.release import history
+from tests.properties.drawing import IMAGES
 from tests.properties.histories import Deed
-from tests.properties.manifests import IMAGES
 from tests.properties.promise import broken_promises
 from tests.properties.stage import Place
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy_pipeline.forge import PullRequest
 from deploy_pipeline.pipeline import tags
 from deploy_pipeline.pipeline.cursors import Cursor
 from deploy_pipeline.pipeline.decisions import (
@@ -14,9 +17,12 @@ from deploy_pipeline.pipeline.decisions import (
     decide,
     diff_requests,
     matches,
+    promotions,
     release_requests,
     release_states,
     render_requests,
+    review_requests,
+    review_states,
     source_states,
 )
 
@@ -189,3 +195,84 @@ class TestReleases:
     def test_a_branch_that_cannot_be_a_channel_is_left_alone(self, branch: str) -> None:
         """And does not keep the others from being released."""
         assert release_states({branch: A, "releases/prod": B, "main": A}) == {"prod": B}
+
+
+PULL = PullRequest(7, "candidates/main", A, "releases/prod", "ann", from_fork=False, draft=False, url="https://x/7")
+DAY = 86_400.0
+HEADS = {"releases/prod": B, "releases/test": C}
+
+
+def reviews(
+    *pulls: PullRequest,
+    heads: dict[str, str] = HEADS,
+    releases: dict[str, str] | None = None,
+    now: float = 0.0,
+    age: float = DAY,
+) -> dict[str, str]:
+    """The states of open pull requests."""
+    return review_states(promotions(pulls), heads, releases or {"prod": "1"}, now=now, age=age)
+
+
+class TestPullRequests:
+    """Which open pull requests are shown their diff, and when again."""
+
+    def test_an_open_promotion_is_reviewed_at_its_head(self) -> None:
+        """The request names the pull request, and is found in the run list by number, branch and commit."""
+        (request,) = review_requests(after(reviews(PULL)), promotions([PULL]))
+        assert (request.partition, request.config) == ("prod", {"pull_request": 7, "head": A})
+        assert request.tags == {tags.BRANCH: "candidates/main", tags.COMMIT: A, tags.PULL_REQUEST: "7"}
+        assert request.run_key.startswith(f"review:#7:{A}:")
+
+    def test_nothing_new_is_nothing_to_review(self) -> None:
+        """An idle tick, some minutes later."""
+        assert not after(reviews(PULL, now=1.0), reviews(PULL, now=600.0)).changed
+
+    @pytest.mark.parametrize(
+        ("what", "later"),
+        [
+            ("its head", reviews(replace(PULL, head=C))),
+            ("its base", reviews(replace(PULL, base_branch="releases/test"))),
+            ("whether it is a draft", reviews(replace(PULL, draft=True))),
+            ("the release branch", reviews(PULL, heads=HEADS | {"releases/prod": C})),
+            ("what was released", reviews(PULL, releases={"prod": "2"})),
+            ("its age", reviews(PULL, now=DAY)),
+        ],
+    )
+    def test_whatever_makes_the_diff_stale_asks_for_another_one(self, what: str, later: dict[str, str]) -> None:
+        """Each by itself."""
+        assert list(after(reviews(PULL), later).changed) == ["#7"], what
+
+    @pytest.mark.parametrize(
+        ("what", "later"),
+        [
+            ("another release branch", reviews(PULL, heads=HEADS | {"releases/test": A})),
+            ("a release elsewhere", reviews(PULL, releases={"prod": "1", "test": "2"})),
+            ("a source branch", reviews(PULL, heads=HEADS | {"main": A})),
+        ],
+    )
+    def test_what_happens_elsewhere_asks_for_nothing(self, what: str, later: dict[str, str]) -> None:
+        """The diff cannot be another one for that."""
+        assert not after(reviews(PULL), later).changed, what
+
+    @given(st.integers(1, 10_000), st.floats(0, 4e9), st.sampled_from([600.0, 3_600.0, DAY]))
+    def test_a_diff_is_computed_once_in_each_age(self, number: int, now: float, age: float) -> None:
+        """At any moment the next time is at most one age away, and the one after that is another one age later."""
+        pull = replace(PULL, number=number)
+        states = [reviews(pull, now=now + part * age / 4, age=age)[f"#{number}"] for part in range(9)]
+        assert len(set(states[:5])) == 2
+        assert len(set(states)) == 3
+
+    def test_ages_do_not_end_at_the_same_moment(self) -> None:
+        """A hundred pull requests that were opened together are not computed again together."""
+        pulls = [replace(PULL, number=number) for number in range(1, 101)]
+        before, later = reviews(*pulls, now=1e9), reviews(*pulls, now=1e9 + DAY / 24)
+        assert sum(before[subject] != later[subject] for subject in before) <= 10
+
+    @pytest.mark.parametrize("base", ["main", "releases/", "releases/a/b", "releases/Prod"])
+    def test_what_merges_into_no_channel_is_left_alone(self, base: str) -> None:
+        """And does not keep the others from being reviewed."""
+        assert list(promotions([replace(PULL, number=8, base_branch=base), PULL])) == ["#7"]
+
+    def test_a_merged_pull_request_leaves_the_cursor(self) -> None:
+        """Should it be opened again, it is new."""
+        assert after(reviews(PULL), reviews()).cursor.seen == {}

@@ -40,6 +40,7 @@ def test_everything_the_code_location_offers(offered: dg.RepositoryDefinition) -
     assert {(job.name, bool(job.partitions_def)) for job in offered.get_all_jobs() if job.name != "__ASSET_JOB"} == {
         ("render_candidate", False),
         ("diff_promotion", True),
+        ("review_promotion", True),
         ("promote", True),
         ("release_channel", True),
         ("deploy_secrets", True),

@@ -19,8 +19,6 @@ Fields = dict[str, tuple[Text, Text]]
 
 # The server's own bookkeeping. That an object was made anew, with another uid, is told apart.
 _NOISE = frozenset(("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp"))
-# What kubectl notes for itself.
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @dataclass(frozen=True)
@@ -52,9 +50,6 @@ def fields_between(before: Json | None, after: Json | None) -> Fields:
 def _asked_for(item: Json) -> Json:
     """The object without status and the server's bookkeeping; no labels at all are the same as empty ones."""
     metadata = {name: value for name, value in item["metadata"].items() if name not in _NOISE and value != {}}
-    annotations = metadata.get("annotations", {})
-    if _LAST_APPLIED in annotations:
-        metadata["annotations"] = {name: text for name, text in annotations.items() if name != _LAST_APPLIED}
     return {**{name: value for name, value in item.items() if name != "status"}, "metadata": metadata}
 
 
@@ -131,7 +126,7 @@ def _inner(path: str, name: str) -> str:
 
 def _element(path: str, label: str) -> str:
     plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_./:-]*", label)
-    return f"{path}[{label if plain else text(label)}]"
+    return f"{path}[{label}]" if plain else f"{path}[name={text(label)}]"
 
 
 def text(value: Any) -> str:

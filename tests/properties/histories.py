@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
 from hypothesis import strategies as st
 
-from tests.properties.manifests import IMAGES, KINDS, LABEL_VALUES, LABELS, Drawn, Json, Kind, metadata, several, some
+from tests.properties.drawing import IMAGES, LABEL_VALUES, LABELS, OTHER, Drawn, Json, metadata, several, some
+from tests.properties.manifests import KINDS, Kind
 
 _BY_KIND = {kind[1]: kind for kind in KINDS}
 _OUTSIDERS = tuple(_BY_KIND[name] for name in ("ConfigMap", "Secret", "Service", "Role", "ServiceAccount"))
+_DEFINITION = "CustomResourceDefinition"
 _NEVER_DROPPED = ("PersistentVolumeClaim", "Namespace")
 _FEWEST, _MOST = 3, 7
 
@@ -72,7 +75,11 @@ def _hook(manifest: Json, name: str, events: str, policy: str) -> Json:
 
 @dataclass(frozen=True)
 class Cast:
-    """What histories are made of. ``ways`` are those in which others write over an object."""
+    """What histories are made of.
+
+    ``ways`` are those in which others write over an object; ``states`` those between which an object is made anew;
+    ``keys`` what the channel file says besides.
+    """
 
     driver: str
     kinds: tuple[Kind, ...]
@@ -80,14 +87,39 @@ class Cast:
     namespaces: tuple[str, ...]
     ways: tuple[str, ...]
     hooks: tuple[Json, ...] = ()
+    states: tuple[str, ...] = ("",)
+    keys: Mapping[str, Json] = field(default_factory=dict)
 
 
 KUSTOMIZE = Cast("kustomize", KINDS, ("web", "web", "side"), ("@", "@", "@-b"), ("merge", "replace", "apply"))
+RECREATING = replace(
+    KUSTOMIZE,
+    states=("", OTHER),
+    keys={"app": {"recreate": True}, "channel": {"prune_kinds": ["PersistentVolumeClaim"]}},
+)
+# Rules for fields that the histories do change, in objects of the app and by others. Only of fields that are no lists
+# and maps: a rule that names one of those does not keep it as it is yet.
+IGNORING = replace(
+    KUSTOMIZE,
+    kinds=tuple(k for k in KINDS if k[1] in ("ConfigMap", "Deployment", "StatefulSet", "CronJob", "Lamp", _DEFINITION)),
+    keys={
+        "app": {
+            "ignore": [
+                {"kind": "ConfigMap", "fields": ["data.a", "metadata.labels.tier"]},
+                {"kind": "Deployment", "fields": ["spec.replicas", "spec.template.spec.containers[main].image"]},
+                {"kind": "StatefulSet", "fields": ["spec.replicas"]},
+                {"kind": "CronJob", "name": "x", "fields": ["spec.suspend", "spec.schedule"]},
+                {"kind": "Lamp", "fields": ["spec.parts[bulb].watt", "spec.size"]},
+            ]
+        }
+    },
+)
+TAKING_OVER = replace(KUSTOMIZE, apps=("web",), ways=("merge", "apply"))
 # Helm refuses what is not annotated as its own, so nobody replaces whole objects; definitions are tried by the others,
 # and a chart must not drop volumes and namespaces.
 HELM = Cast(
     "helm",
-    tuple(kind for kind in KINDS if kind[1] not in ("CustomResourceDefinition", "Lamp", *_NEVER_DROPPED)),
+    tuple(kind for kind in KINDS if kind[1] not in (_DEFINITION, "Lamp", *_NEVER_DROPPED)),
     ("web",),
     ("@",),
     ("merge", "apply"),
@@ -107,19 +139,21 @@ class _Slot:
     name: str
     namespace: str
     app: str
+    states: tuple[str, ...] = ("",)
 
     def manifests(self) -> Drawn:
-        """Its manifests: the frozen part is the same in each."""
+        """Its manifests: the frozen part is the same in each state."""
         version, kind, cluster_wide, body = self.kind
         name = _cluster_wide_name(kind, self.name) if cluster_wide else self.name
         whole = {"name": name} if cluster_wide else {"name": name, "namespace": self.namespace}
-        return st.tuples(metadata, body(self.name)).map(
+        bodies = st.sampled_from(self.states).flatmap(lambda state: body(self.name + state))
+        return st.tuples(metadata, bodies).map(
             lambda drawn: {"apiVersion": version, "kind": kind, "metadata": {**drawn[0], **whole}, **drawn[1]}
         )
 
 
 def _cluster_wide_name(kind: str, name: str) -> str:
-    return "lamps.@.example.org" if kind == "CustomResourceDefinition" else f"@-{name}"
+    return "lamps.@.example.org" if kind == _DEFINITION else f"@-{name}"
 
 
 @st.composite
@@ -141,13 +175,13 @@ def histories(draw: st.DrawFn, cast: Cast) -> History:
         state[apps[0]] += draw(several(*cast.hooks))
     leaves = draw(st.sampled_from(apps)) if len(apps) > 1 and draw(st.booleans()) else None
     deeds = draw(st.lists(st.sampled_from(slots).flatmap(lambda slot: _deeds(slot, cast)), min_size=1, max_size=5))
-    return History(first, deeds, {app: second[app] for app in apps if app != leaves}, cast.driver)
+    return History(first, deeds, {app: second[app] for app in apps if app != leaves}, cast.driver, dict(cast.keys))
 
 
 def _without_orphans(state: dict[str, list[Json]]) -> None:
     """Take custom resources out of a state that does not define them: such a state is no app that could run."""
     kinds = {manifest["kind"] for manifests in state.values() for manifest in manifests}
-    if "CustomResourceDefinition" not in kinds:
+    if _DEFINITION not in kinds:
         for app, manifests in state.items():
             state[app] = [manifest for manifest in manifests if manifest["kind"] != "Lamp"]
 
@@ -157,21 +191,22 @@ def _slots(draw: st.DrawFn, cast: Cast) -> list[_Slot]:
     kind, name = st.sampled_from(cast.kinds), st.sampled_from("xy")
     chosen = draw(st.lists(st.tuples(kind, name), unique=True, min_size=_FEWEST, max_size=_MOST))
     if any(kind[1] == "Lamp" for kind, _ in chosen):
-        chosen.append((_BY_KIND["CustomResourceDefinition"], "x"))
+        chosen.append((_BY_KIND[_DEFINITION], "x"))
     return [
         # A definition and what it defines are in one app: another app's plan could not count on it.
         _Slot(
             kind,
             name,
             draw(st.sampled_from(cast.namespaces)),
-            cast.apps[0] if kind[1] in ("Lamp", "CustomResourceDefinition") else draw(st.sampled_from(cast.apps)),
+            cast.apps[0] if kind[1] in ("Lamp", _DEFINITION) else draw(st.sampled_from(cast.apps)),
+            cast.states,
         )
         for kind, name in dict.fromkeys(_one_definition(chosen))
     ]
 
 
 def _one_definition(chosen: list[tuple[Kind, str]]) -> list[tuple[Kind, str]]:
-    return [(kind, "x" if kind[1] == "CustomResourceDefinition" else name) for kind, name in chosen]
+    return [(kind, "x" if kind[1] == _DEFINITION else name) for kind, name in chosen]
 
 
 def _deeds(slot: _Slot, cast: Cast) -> st.SearchStrategy[Deed]:

@@ -41,6 +41,8 @@ _MADE_UP = {
 # A Secret without data is shown with empty data.
 _EMPTY_SECRET = ("data", (None, "{}"))
 _EMPTY = frozenset(("{}", "[]", '""', "0", "false"))
+# What kubectl notes of an object, which may be a Secret.
+_LAST_APPLIED = 'metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]'
 _MASKED = re.compile(r'"<masked [0-9a-f]{12}>"')
 
 
@@ -55,6 +57,11 @@ def is_of_people(item: Json) -> bool:
         or item.get("type") == _HELM_RECORD
         or _HOOK in metadata.get("annotations", {})
     )
+
+
+def is_nobodys_choice(kind: str, path: str) -> bool:
+    """Whether the server or a controller chooses the field for each object."""
+    return _is(path, _MADE_UP.get(kind)) or _is(path, _BY_CONTROLLERS.get(kind))
 
 
 def broken_promises(predicted: ChangeSet | None, before: Dump, after: Dump) -> list[str]:
@@ -83,10 +90,10 @@ def broken_promises(predicted: ChangeSet | None, before: Dump, after: Dump) -> l
 def _happened(key: Key, before: Dump, after: Dump) -> Difference | None:
     """What happened to an object, without what controllers added to it."""
     found = difference(before.get(key), after.get(key))
-    if found is None or found.operation in ("prune", "recreate"):
+    if found is None or found.operation == "prune":
         return found
     fields = {path: change for path, change in found.fields.items() if not _is(path, _BY_CONTROLLERS.get(key.kind))}
-    return Difference(found.operation, fields) if fields else None
+    return Difference(found.operation, fields) if fields or found.operation == "recreate" else None
 
 
 def _object_faults(key: Key, shown: ObjectChange, happened: Difference, *, tried: bool) -> Iterator[str]:
@@ -96,6 +103,8 @@ def _object_faults(key: Key, shown: ObjectChange, happened: Difference, *, tried
     if happened.operation == "prune":
         return
     promised = {field.path: (field.before, field.after) for field in shown.fields}
+    if happened.operation == "recreate":  # what controllers had written into the old object goes with it
+        promised = {path: change for path, change in promised.items() if not _is(path, _BY_CONTROLLERS.get(key.kind))}
     if key.kind == "Secret" and _EMPTY_SECRET in promised.items():
         del promised["data"]
     done = _masked(key, promised, happened.fields)
@@ -108,11 +117,14 @@ def _may_differ(key: Key, path: str, happened: Difference, promised: Fields, *, 
     """Whether nobody could say this field before."""
     if happened.operation == "update":
         return False
+    if happened.operation == "recreate":
+        return _is(path, _MADE_UP.get(key.kind))
     if not tried:
         # No server could try it, as its namespace or kind was still to be made: the manifest is shown as it stands,
-        # which lacks defaults, and has empty fields that the server leaves out.
+        # which lacks defaults, and has empty fields that the server leaves out and quantities that it writes otherwise.
         left_out = happened.fields.get(path) in (None, (None, "null"))
-        return path not in promised or (left_out and promised[path][1] in _EMPTY)
+        quantity = ".resources." in path and path in happened.fields
+        return path not in promised or quantity or (left_out and promised[path][1] in _EMPTY)
     return path not in promised and _is(path, _MADE_UP.get(key.kind))
 
 
@@ -125,14 +137,11 @@ def _can_be_tried(key: Key, before: Dump) -> bool:
 
 
 def _masked(key: Key, promised: Fields, done: Fields) -> Fields:
-    """What was done to a Secret, as it has to be shown: no value, but another mask for another value."""
-    if key.kind != "Secret":
-        return done
+    """What was done, as it has to be shown: of values that are or may be secret no more than that they are others."""
     found = {}
     for path, values in done.items():
-        is_value = path == "data" or path.startswith(("data.", "data["))
-        masks = promised.get(path, (None, None))
-        found[path] = _as_masks(values, masks) if is_value else values
+        secret = path == _LAST_APPLIED or (key.kind == "Secret" and path.startswith(("data.", "data[")))
+        found[path] = _as_masks(values, promised.get(path, (None, None))) if secret else values
     return found
 
 
@@ -146,10 +155,14 @@ def _as_masks(
 
 
 def _touched(before: Dump, after: Dump, happened: Mapping[Key, Difference]) -> Iterator[str]:
-    """Objects that nothing should have happened to, and yet they were written: byte for byte, version and managers."""
-    for key in sorted(before.keys() & after.keys()):
-        if key not in happened and is_of_people(before[key]) and _whole(before[key]) != _whole(after[key]):
-            yield f"{_name(key)}: was written although nothing changes\n  {_whole(before[key])}\n  {_whole(after[key])}"
+    """Objects that nothing happened to, and yet they were written: not even their version or managers may be others.
+
+    Where controllers keep a status, and so write, it has to do that no field has changed.
+    """
+    for key in sorted((before.keys() & after.keys()) - happened.keys()):
+        old, new = before[key], after[key]
+        if key.kind not in _WITH_STATUS and is_of_people(old) and text(old) != text(new):
+            yield f"{_name(key)}: was written although nothing changes\n  {text(old)}\n  {text(new)}"
 
 
 def _unnamed_hooks(predicted: ChangeSet | None, before: Dump, after: Dump) -> Iterator[str]:
@@ -159,15 +172,6 @@ def _unnamed_hooks(predicted: ChangeSet | None, before: Dump, after: Dump) -> It
         ran = key not in before or before[key]["metadata"]["uid"] != item["metadata"]["uid"]
         if _HOOK in item["metadata"].get("annotations", {}) and ran and f"{key.kind} {key.name}" not in named:
             yield f"{_name(key)}: this hook ran and was not named"
-
-
-def _whole(item: Json) -> str:
-    """All of an object; without what changes by itself where controllers keep a status."""
-    if item["kind"] not in _WITH_STATUS:
-        return text(item)
-    moving = ("resourceVersion", "managedFields", "generation")
-    metadata = {name: value for name, value in item["metadata"].items() if name not in moving}
-    return text({**{name: value for name, value in item.items() if name != "status"}, "metadata": metadata})
 
 
 def _key(change: ObjectChange) -> Key:

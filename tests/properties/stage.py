@@ -138,6 +138,10 @@ class Place:
         """A manifest with the names of this place."""
         return dict(json.loads(json.dumps(manifest).replace("@", self.name)))
 
+    def symbolic(self, live: Json) -> Json:
+        """A live object with the names of this place taken out again."""
+        return dict(json.loads(json.dumps(live).replace(self.name, "@")))
+
     def commit(
         self,
         state: Mapping[str, list[Json]],
@@ -202,6 +206,17 @@ class Place:
         names = (key.group, key.namespace, key.name)
         return any(re.search(rf"(^|\.){re.escape(self.name)}(-[a-z]+)?($|\.)", name) for name in names)
 
+    def kubectl_apply(self, manifests: list[Json]) -> None:
+        """What somebody applies who does not know of us: client-side, as kubectl does unless told otherwise."""
+        here = [self.real(manifest) for manifest in manifests]
+        for name in sorted({m["metadata"]["namespace"] for m in here if "namespace" in m["metadata"]}):
+            self._ensure(namespace_of(name))
+        for chosen in (True, False):  # a definition goes first: kubectl looks up all kinds before it applies anything
+            part = [m for m in here if (m["kind"] == "CustomResourceDefinition") == chosen]
+            if part:
+                text = "\n---\n".join(json.dumps(manifest) for manifest in part)
+                self.stage.world.kubectl("apply", "--filename", "-", stdin=text)
+
     def do(self, deed: Deed) -> bool:
         """Do to the cluster what somebody else does; whether it was possible."""
         view, manifest = self.stage.view, self.real(deed.manifest)
@@ -229,11 +244,13 @@ class Place:
         return status < 300
 
     def _create(self, manifest: Json) -> bool:
-        namespace = namespace_of(manifest["metadata"]["namespace"])
-        if self.stage.view.get(namespace) is None:
-            self.stage.view.create(namespace, _SOMEBODY)
+        self._ensure(namespace_of(manifest["metadata"]["namespace"]))
         self.stage.view.create(manifest, _SOMEBODY)
         return True
+
+    def _ensure(self, namespace: Json) -> None:
+        if self.stage.view.get(namespace) is None:
+            self.stage.view.create(namespace, _SOMEBODY)
 
     def clear(self) -> None:
         """Delete all that is called after this place."""

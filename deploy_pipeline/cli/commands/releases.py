@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy_pipeline.cli import options
-from deploy_pipeline.cli.actions import actions
+from deploy_pipeline.cli.actions import Accepted, actions
 from deploy_pipeline.cli.command import CHANGES
 from deploy_pipeline.cli.output import Output, table
 from deploy_pipeline.cli.selection import open_deployer, select_apps, select_channel
@@ -27,6 +27,14 @@ def release(
     ] = "",
     app: options.AppNames = None,
     driver: options.Driver = None,
+    accept_change_set: Annotated[
+        str,
+        typer.Option(
+            metavar="DIGEST",
+            help="Let this change set through although it would be refused, where the channel allows that.",
+        ),
+    ] = "",
+    approved_by: Annotated[str, typer.Option(metavar="NAME", help="Who accepts it; with --accept-change-set.")] = "",
     local: options.Local = False,
     as_json: options.AsJson = False,
     outfile: options.Outfile = None,
@@ -48,7 +56,8 @@ def release(
         commit = deployer.mirror.commit(rev).sha
     with actions(deployer, local=local) as do:
         try:
-            result = do.release(name, commit, tuple(app or ()), (driver.value,) if driver else ())
+            accepted = Accepted(accept_change_set, approved_by) if accept_change_set else None
+            result = do.release(name, commit, tuple(app or ()), (driver.value,) if driver else (), accepted)
         except ReleaseFailed as failure:
             if failure.result:
                 output.show(failure.result, _released(failure.result))
