@@ -56,7 +56,9 @@ def test_what_kubectl_applied_before_and_left_the_manifest_goes(small: Small) ->
 
 def test_an_empty_map_in_the_manifest_takes_over_as_well(small: Small) -> None:
     """What kubectl set in it goes, its own annotation included, just as shown."""
-    _kubectl_apply(small.world, manifest("ConfigMap", labels={"tier": "x"}, annotations={"note": "y"}, data={"a": "1"}))
+    _kubectl_apply(
+        small.world, manifest("ConfigMap", labels={"tier": "x"}, annotations={"note": "mine"}, data={"a": "1"})
+    )
     small.put("web", manifest("ConfigMap", annotations={}, data={}))
     paths = [field.path for field in small.change().fields]
     assert {"data.a", "metadata.labels.tier", "metadata.annotations.note", _APPLIED} <= set(paths)
