@@ -13,7 +13,7 @@ from tests.properties.stage import Stage
 @pytest.mark.timeout(1800)
 def test_what_is_made_anew_was_shown(stage: Stage) -> None:
     """Whatever others do in between; all that was promised of releases holds."""
-    play_all(stage, histories(stage.able(RECREATING)), settings(max_examples=12, derandomize=True))
+    play_all(stage, histories(stage.able(RECREATING)), settings(max_examples=6, derandomize=True))
 
 
 @pytest.mark.long
