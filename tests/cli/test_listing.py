@@ -32,7 +32,6 @@ def test_list_jobs_needs_no_repository(unconfigured: CommandLine) -> None:
         "render_candidate",
         "diff_promotion",
         "review_promotion",
-        "review_promotion",
         "promote",
         "release_channel",
         "deploy_secrets",
