@@ -98,6 +98,8 @@ def restricted(value: Any, owned: Fields) -> Any:
 def child(value: Any, element: str) -> Any:
     """Key or position of a path element in a map or list; None if it is not there."""
     kind, _, text = element.partition(":")
+    if element == _SELF:
+        return None
     if kind == "f":
         return text if isinstance(value, Mapping) and text in value else None
     if not isinstance(value, list):

@@ -26,8 +26,10 @@ _FUNCTIONS = re.compile(
 def is_reproducible(chart: Path) -> bool:
     """Whether no template of the chart names a function that may give another result another time.
 
-    False for a chart with packed subcharts, too: it is not for us to read archives exactly as Helm does.
+    False for a chart with packed subcharts or symlinks, too: it is not for us to read these exactly as Helm does.
     """
+    if chart.is_symlink() or any(path.is_symlink() for path in chart.rglob("*")):
+        return False
     files = [path for path in chart.rglob("*") if path.is_file()]
     templates = (path for path in files if "templates" in path.relative_to(chart).parts)
     packed = any(path.suffix.lower() == ".tgz" for path in files)

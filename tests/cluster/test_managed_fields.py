@@ -102,6 +102,7 @@ def test_nothing_left_over_is_no_difference() -> None:
         ([{"port": 80, "protocol": "UDP"}], 'k:{"port":80,"protocol":"TCP"}', None),
         (["a", "b"], 'v:"b"', 1),
         (["a"], "i:1", None),
+        (["a"], ".", None),
     ],
 )
 def test_a_path_element_finds_its_child(value: Any, element: str, at: Any) -> None:
