@@ -97,19 +97,23 @@ RECREATING = replace(
     states=("", OTHER),
     keys={"app": {"recreate": True}, "channel": {"prune_kinds": ["PersistentVolumeClaim"]}},
 )
-# Rules for fields that the histories do change, in objects of the app and by others. Only of fields that are no lists
-# and maps: a rule that names one of those does not keep it as it is yet.
+# Rules for fields that the histories do change, in objects of the app and by others.
 IGNORING = replace(
     KUSTOMIZE,
-    kinds=tuple(k for k in KINDS if k[1] in ("ConfigMap", "Deployment", "StatefulSet", "CronJob", "Lamp", _DEFINITION)),
+    kinds=tuple(
+        kind
+        for kind in KINDS
+        if kind[1] in ("ConfigMap", "Deployment", "StatefulSet", "CronJob", "Role", "Lamp", _DEFINITION)
+    ),
     keys={
         "app": {
             "ignore": [
                 {"kind": "ConfigMap", "fields": ["data.a", "metadata.labels.tier"]},
                 {"kind": "Deployment", "fields": ["spec.replicas", "spec.template.spec.containers[main].image"]},
-                {"kind": "StatefulSet", "fields": ["spec.replicas"]},
+                {"kind": "StatefulSet", "fields": ["spec.template.spec.tolerations"]},
+                {"kind": "Role", "fields": ["rules"]},
                 {"kind": "CronJob", "name": "x", "fields": ["spec.suspend", "spec.schedule"]},
-                {"kind": "Lamp", "fields": ["spec.parts[bulb].watt", "spec.size"]},
+                {"kind": "Lamp", "fields": ["spec.parts[bulb].watt", "spec.tags", "spec.free"]},
             ]
         }
     },

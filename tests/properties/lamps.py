@@ -9,7 +9,7 @@ from tests.properties.drawing import Drawn, Json, named, optional, several, some
 
 def definitions(_: str) -> Drawn:
     """A definition whose schema keeps everything, and describes more or less of it."""
-    # No default: one that comes in the same release as its objects does not show in them yet.
+    # No default: of one that comes in the same release as its objects, the change set only warns.
     sizes = ({"type": "integer"}, {"type": "integer", "minimum": 0}, {"type": "integer", "description": "in cm"})
     fields = optional(size=st.sampled_from(sizes), mode=st.just({"type": "string"}))
     columns = several({"name": "Mode", "type": "string", "jsonPath": ".spec.mode"})

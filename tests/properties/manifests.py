@@ -99,12 +99,12 @@ def _cron_job(name: str) -> Drawn:
 
 
 def _service(name: str) -> Drawn:
-    """A Service without `type`: the change set of one that gets a node port or an address is not stable yet."""
     ports = named("http", "admin", "metrics", least=1, port=st.just(0)).map(_numbered)
     return always(
         {"ports": ports},
         selector=some(st.just("a"), "run", "tier"),
         sessionAffinity=st.sampled_from(("None", "ClientIP")),
+        **({} if _is_other(name) else {"type": st.sampled_from(("ClusterIP", "NodePort"))}),
     ).map(lambda spec: {"spec": {**spec, "clusterIP": "None"} if _is_other(name) else spec})
 
 

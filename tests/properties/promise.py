@@ -38,8 +38,6 @@ _MADE_UP = {
     "Service": r"spec\.clusterIP|spec\.clusterIPs\[\d+\]|spec\.ports\[.+\]\.nodePort",
     "Job": r'spec\.(selector|template\.metadata\.labels)\b.*controller-uid("\])?',
 }
-# A Secret without data is shown with empty data.
-_EMPTY_SECRET = ("data", (None, "{}"))
 _EMPTY = frozenset(("{}", "[]", '""', "0", "false"))
 # What kubectl notes of an object, which may be a Secret.
 _LAST_APPLIED = 'metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]'
@@ -105,8 +103,6 @@ def _object_faults(key: Key, shown: ObjectChange, happened: Difference, *, tried
     promised = {field.path: (field.before, field.after) for field in shown.fields}
     if happened.operation == "recreate":  # what controllers had written into the old object goes with it
         promised = {path: change for path, change in promised.items() if not _is(path, _BY_CONTROLLERS.get(key.kind))}
-    if key.kind == "Secret" and _EMPTY_SECRET in promised.items():
-        del promised["data"]
     done = _masked(key, promised, happened.fields)
     for path in sorted(promised.keys() | done.keys()):
         if promised.get(path) != done.get(path) and not _may_differ(key, path, happened, promised, tried=tried):
@@ -116,7 +112,7 @@ def _object_faults(key: Key, shown: ObjectChange, happened: Difference, *, tried
 def _may_differ(key: Key, path: str, happened: Difference, promised: Fields, *, tried: bool) -> bool:
     """Whether nobody could say this field before."""
     if happened.operation == "update":
-        return False
+        return path not in promised and happened.fields[path][0] is None and _is(path, _MADE_UP.get(key.kind))
     if happened.operation == "recreate":
         return _is(path, _MADE_UP.get(key.kind))
     if not tried:
