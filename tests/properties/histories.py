@@ -135,6 +135,9 @@ HELM = Cast(
 )
 
 
+HELM_RECREATING = replace(HELM, states=("", OTHER), keys={"app": {"recreate": True}})
+
+
 @dataclass(frozen=True)
 class _Slot:
     """One object that a history is about."""

@@ -52,10 +52,11 @@ def lamps(_: str) -> Drawn:
         lambda inner: st.lists(inner, max_size=3) | some(inner, "a", "b.c"),
         max_leaves=4,
     )
+    # Never empty: the server takes a list away that is emptied, and only a second release makes it empty.
     return optional(
         size=st.integers(0, 4),
         mode=texts,
-        parts=named("bulb", "socket", "wire", watt=st.integers(0, 2)),
-        tags=several(*("red", "green", "blue")),  # type: ignore[arg-type]
+        parts=named("bulb", "socket", "wire", least=1, watt=st.integers(0, 2)),
+        tags=several(*("red", "green", "blue"), least=1),  # type: ignore[arg-type]
         free=free,
     ).map(lambda spec: {"spec": spec})
