@@ -10,7 +10,6 @@ from tests.properties.playing import play_all
 from tests.properties.stage import Stage
 
 
-@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_what_is_shown_is_what_is_done(stage: Stage) -> None:
     """Object for object, field for field; then nothing is left to do, and nothing else was written."""
