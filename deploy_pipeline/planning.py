@@ -5,22 +5,22 @@ Diff, promotion, release and drift all start here, so what is shown, approved, c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-from deploy_pipeline.changes import ChangeSet, Operation
+from deploy_pipeline.changes import ChangeSet
 from deploy_pipeline.channels import App, Channel, Driver
 from deploy_pipeline.cluster.cluster import Cluster
 from deploy_pipeline.cluster.inventory import Inventory
-from deploy_pipeline.cluster.objects import ObjectRef, defined_kinds
 from deploy_pipeline.deployer import Deployer, Progress
 from deploy_pipeline.drivers import helm, kustomize, removed
 from deploy_pipeline.drivers.known_secrets import known_secret_values
 from deploy_pipeline.drivers.leaving import check_limit
 from deploy_pipeline.drivers.plan import AppPlan, Target
-from deploy_pipeline.errors import DeployError, ManifestRejected, OwnedByAnother, RetryableError
+from deploy_pipeline.drivers.sharing import settled
+from deploy_pipeline.errors import DeployError, RetryableError
 from deploy_pipeline.rendering import RENDERED
 from deploy_pipeline.repository import GitTree
 from deploy_pipeline.secret_stores import ReadOnce
@@ -79,11 +79,7 @@ def plan_channel(
         _name,
         f"channel {channel.name}",
     )
-    _check_shared(channel, plans)
-    if not apps:
-        _check_served(cluster, channel, plans)
-    brought = {step.change.ref: plan.changes.app for plan in plans for step in plan.steps if step.owned}
-    plans = [_with_warnings(_without_adopted(plan, brought)) for plan in plans]
+    plans = settled(channel.name, cluster, plans, whole=not apps)
     each(deployer, plans, check_limit, lambda plan: plan.changes.app, f"channel {channel.name}")
     change_set = ChangeSet(
         channel=channel.name,
@@ -93,68 +89,6 @@ def plan_channel(
         secrets=tuple((name, redactor.fingerprint(store.read(name).content)) for name in _secret_names(chosen)),
     )
     return ChannelPlan(channel, cluster, change_set, tuple(plans), leaving)
-
-
-def _check_shared(channel: Channel, plans: Sequence[AppPlan]) -> None:
-    """Raise OwnedByAnother when an object is brought more than once: its apps would take it from each other."""
-    brought: dict[ObjectRef, list[str]] = {}
-    for plan in plans:
-        for ref in (*(step.change.ref for step in plan.steps if step.owned), *map(ObjectRef.of, plan.watched)):
-            brought.setdefault(ref, []).append(plan.changes.app)
-    shared = {ref: apps for ref, apps in brought.items() if len(apps) > 1}
-    if shared:
-        raise OwnedByAnother(
-            f"channel {channel.name}: {len(shared)} object(s) are brought more than once",
-            details=[f"{ref} by {' and '.join(apps)}" for ref, apps in sorted(shared.items())],
-            hint="let one app have each of them, once: as a manifest or as a stored secret",
-        )
-
-
-def _check_served(cluster: Cluster, channel: Channel, plans: Sequence[AppPlan]) -> None:
-    """Raise ManifestRejected for objects of kinds that neither the cluster serves nor this release brings."""
-    brought = {kind for plan in plans for manifest in plan.wanted for kind in defined_kinds(manifest)}
-    missing = [
-        f"app {plan.changes.app}: {ObjectRef.of(manifest)}: {manifest['kind']} of {manifest['apiVersion']}"
-        for plan in plans
-        for manifest in plan.wanted
-        if (manifest["apiVersion"], manifest["kind"]) not in brought and not cluster.objects.serves(manifest)
-    ]
-    if missing:
-        raise ManifestRejected(
-            f"channel {channel.name}: the cluster does not serve the kinds of {len(missing)} object(s)",
-            details=missing,
-            hint="install their CustomResourceDefinitions first, or correct apiVersion and kind",
-        )
-
-
-def _with_warnings(plan: AppPlan) -> AppPlan:
-    """The plan with what no dry run can show: objects are tried while their definition is still the old one."""
-    warnings = tuple(
-        f"the schema of {change.ref.name} changes: its objects may get other defaults than shown"
-        for change in plan.changes.changed
-        if change.ref.kind == "CustomResourceDefinition" and any(".schema." in field.path for field in change.fields)
-        if change.operation is Operation.UPDATE
-    )
-    return replace(plan, changes=replace(plan.changes, warnings=(*plan.changes.warnings, *warnings)))
-
-
-def _without_adopted(plan: AppPlan, brought: Mapping[ObjectRef, str]) -> AppPlan:
-    """The plan without pruning what another app of the channel takes over by the same release."""
-    moved = {ref: brought[ref] for ref in map(ObjectRef.of, plan.prunes) if ref in brought}
-    if not moved:
-        return plan
-    if plan.helm_release:
-        raise OwnedByAnother(
-            f"app {plan.changes.app}: Helm would delete objects that other apps take over",
-            details=[f"{ref}: to app {app}" for ref, app in sorted(moved.items())],
-            hint="annotate them with helm.sh/resource-policy: keep in the chart and release that first",
-        )
-    changes = replace(
-        plan.changes,
-        objects=tuple(change for change in plan.changes.objects if change.ref not in moved),
-        warnings=(*plan.changes.warnings, *(f"{ref} goes over to app {app}" for ref, app in sorted(moved.items()))),
-    )
-    return replace(plan, changes=changes, prunes=tuple(live for live in plan.prunes if ObjectRef.of(live) not in moved))
 
 
 def each(

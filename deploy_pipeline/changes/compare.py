@@ -24,9 +24,12 @@ _SERVER_METADATA = frozenset(
         "generation",
         "creationTimestamp",
         "selfLink",
+        "deletionTimestamp",
         "deletionGracePeriodSeconds",
     )
 )
+# Set by the server while it deletes an object, for as long as that takes.
+_OF_DELETIONS = ("foregroundDeletion", "orphan")
 _ORDER = "[order]"
 _PLAIN_LABEL = re.compile(r"[^\W_][\w./:-]*")
 # Chosen by the server for a new object, and another one at each dry run.
@@ -77,6 +80,9 @@ def _normal(state: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
 
 def _without_server(state: Mapping[str, Any]) -> dict[str, Any]:
     metadata = {k: v for k, v in state["metadata"].items() if k not in _SERVER_METADATA and v != {}}
+    if finalizers := metadata.pop("finalizers", None):
+        kept = [name for name in finalizers if name not in _OF_DELETIONS]
+        metadata |= {"finalizers": kept} if kept else {}
     return {**{k: v for k, v in state.items() if k != "status"}, "metadata": metadata}
 
 

@@ -62,6 +62,7 @@ def plan(target: Target) -> AppPlan:
         values=values,
         recreates=tuple(step.live for step in ours if step.live and step.change.operation is Operation.RECREATE),
         adopts=bool(taken),
+        hooks=chart.hook_objects,
     )
 
 

@@ -9,6 +9,7 @@ from deploy_pipeline.cluster.objects import Manifest
 from deploy_pipeline.drivers import helm_tool
 from deploy_pipeline.drivers.helm_crds import chart_crds
 from deploy_pipeline.drivers.helm_prediction import predict
+from deploy_pipeline.drivers.helm_rendering import Hook
 from deploy_pipeline.drivers.helm_storage import StoredRelease
 from deploy_pipeline.drivers.locating import located
 from deploy_pipeline.drivers.plan import Target
@@ -28,6 +29,7 @@ class Chart:
     base: tuple[Manifest, ...] = field(repr=False)
     crds: tuple[Manifest, ...] = field(repr=False)
     hooks: tuple[str, ...]
+    hook_objects: tuple[Manifest, ...] = field(repr=False)
     sends_patches: bool
     migrates: bool
     reason_to_run: str
@@ -43,17 +45,24 @@ def read_chart(target: Target, values: Sequence[bytes]) -> Chart:
         manifest = rendering.manifest
         wanted = helm.objects(manifest)
         same = stored is not None and (stored.last.manifest == manifest or helm.objects(stored.last.manifest) == wanted)
+        hooks = helm.objects("\n---\n".join(hook.text for hook in rendering.hooks)) if rendering.hooks else ()
         base = helm.objects(stored.base.manifest) if stored and stored.is_installed else ()
         sends_patches = helm.sends_patches
     return Chart(
         objects=tuple(_marked(target, manifest) for manifest in located(target, wanted, crds)),
         base=located(target, base),
         crds=crds,
-        hooks=tuple(sorted(hook.label for hook in rendering.hooks)),
+        hooks=tuple(sorted(_shown(target, hook) for hook in rendering.hooks)),
+        hook_objects=located(target, hooks, crds),
         sends_patches=sends_patches,
         migrates=not sends_patches and _migrates(stored),
         reason_to_run=_reason_to_run(stored, same=same),
     )
+
+
+def _shown(target: Target, hook: Hook) -> str:
+    """A hook by name, events and a fingerprint of its content: another content is another hook to approve."""
+    return f"{hook.label}, content {target.redactor.fingerprint(hook.text.encode())}"
 
 
 def _marked(target: Target, manifest: Manifest) -> Manifest:

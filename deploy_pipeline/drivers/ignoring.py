@@ -36,7 +36,7 @@ def without_ignored(
         for e in managers
         if (e.manager, e.operation) == _US or (e.manager in givers and e.operation == "Update")
     )
-    for parts in _places(paths, manifest, live):
+    for parts in reversed(_places(paths, manifest, live)):  # positions in lists shift behind what is removed
         found, value = _look_up(live, parts)
         kept = _kept(live, value, parts, ours, [entry.fields for entry in managers]) if found else None
         if kept is None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from deploy_pipeline.changes import AppChanges
 from deploy_pipeline.channels import Driver
 from deploy_pipeline.cluster.objects import Manifest, ObjectRef
 from deploy_pipeline.drivers.leaving import Leaving, plan_leaving, prune_objects
 from deploy_pipeline.drivers.locating import located
-from deploy_pipeline.drivers.plan import AppPlan, Target, check_release, secret_manifests
+from deploy_pipeline.drivers.plan import AppPlan, Step, Target, check_release, secret_manifests
 from deploy_pipeline.drivers.steps import apply_steps, plan_objects
 from deploy_pipeline.rendering import read_rendered
 
@@ -30,10 +30,14 @@ def plan(target: Target) -> AppPlan:
         app=target.app.name,
         driver=Driver.KUSTOMIZE.value,
         objects=tuple(step.change for step in steps) + leaving.changes,
-        warnings=warnings + leaving.warnings,
+        warnings=(*warnings, *_taken_over(steps), *leaving.warnings),
     )
     kept = leaving.kept if rendered else target.owned.members if target.owned else ()
     return AppPlan(target, changes, steps, prunes=leaving.prunes, kept=kept)
+
+
+def _taken_over(steps: Sequence[Step]) -> tuple[str, ...]:
+    return tuple(f"{step.change.ref} is taken over from {step.taken_from}" for step in steps if step.taken_from)
 
 
 def apply(plan: AppPlan, before_write: Callable[[], None]) -> dict[ObjectRef, Manifest]:

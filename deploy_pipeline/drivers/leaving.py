@@ -9,7 +9,7 @@ from deploy_pipeline.changes import ObjectChange, Operation
 from deploy_pipeline.cluster.inventory import Member
 from deploy_pipeline.cluster.objects import Manifest, ObjectRef, owner_of
 from deploy_pipeline.cluster.ownership import is_kept
-from deploy_pipeline.drivers.plan import AppPlan, Target, holds_others
+from deploy_pipeline.drivers.plan import AppPlan, Target, held_kind
 from deploy_pipeline.drivers.steps import changed_meanwhile
 from deploy_pipeline.errors import PruneLimitExceeded
 
@@ -61,9 +61,9 @@ def leave(target: Target, member: Member, live: Manifest, result: Leaving) -> Le
 
 def why_kept(target: Target, live: Manifest) -> str:
     """Why an object that left its app is not deleted; empty if it is."""
-    ref = ObjectRef.of(live)
-    if holds_others(ref) and ref.kind not in target.prune.kinds:
-        return "objects of its kind are pruned only if the channel's prune_kinds names it"
+    held = held_kind(live)
+    if held and held not in target.prune.kinds:
+        return f"each {held} is deleted only if the channel's prune_kinds names it"
     if is_kept(live):
         return "it is annotated deploy-pipeline.io/prune: disabled"
     return "it is being deleted already" if live["metadata"].get("deletionTimestamp") else ""

@@ -52,6 +52,7 @@ class Step:
     ``desired`` is the object as rendered, ``manifest`` what is sent of it, ``live`` the object that the change was
     computed from, None if there was none. ``owned``: the object becomes the app's; a namespace made only because it is
     missing belongs to nobody. ``takes_over``: fields that ``kubectl apply`` set become ours before we apply.
+    ``taken_from`` is the owner that an adopted object had, in words.
     """
 
     manifest: Manifest = field(repr=False)
@@ -60,6 +61,7 @@ class Step:
     live: Manifest | None = field(default=None, repr=False)
     owned: bool = True
     takes_over: bool = False
+    taken_from: str = ""
 
     @property
     def seen(self) -> str:
@@ -74,7 +76,7 @@ class AppPlan:
     ``steps`` are applied by us, ``watched`` are further objects to wait for (those Helm applies), ``prunes`` are live
     objects to delete, ``kept`` members that left the app and stay, ``helm_release`` namespace and name of the app's
     Helm release, ``values`` the secret values files for it. ``recreates`` are live objects to delete before Helm runs,
-    ``adopts`` says that it has to take over objects that are there.
+    ``adopts`` says that it has to take over objects that are there, ``hooks`` are what Helm makes around its work.
     """
 
     target: Target
@@ -87,6 +89,7 @@ class AppPlan:
     values: tuple[bytes, ...] = field(default=(), repr=False)
     recreates: tuple[Manifest, ...] = field(default=(), repr=False)
     adopts: bool = False
+    hooks: tuple[Manifest, ...] = field(default=(), repr=False)
 
     @property
     def foundation(self) -> tuple[Step, ...]:
@@ -119,9 +122,17 @@ class AppPlan:
         return tuple(step.manifest for step in self.steps) + self.watched
 
 
-def holds_others(ref: ObjectRef) -> bool:
-    """Whether deleting the object deletes what is in it or of it: never a mere consequence of a changed file."""
-    return (ref.group, ref.kind) in _HOLDING
+def held_kind(live: Manifest) -> str:
+    """The kind of ``prune_kinds`` whose objects are lost with this one, be it itself; empty if none is.
+
+    A StatefulSet can be told to take its claims along (KEP-1847).
+    """
+    ref, spec = ObjectRef.of(live), live.get("spec") or {}
+    if (ref.group, ref.kind) in _HOLDING:
+        return ref.kind
+    retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
+    takes_claims = ref.kind == "StatefulSet" and retention.get("whenDeleted") == "Delete"
+    return "PersistentVolumeClaim" if takes_claims and spec.get("volumeClaimTemplates") else ""
 
 
 def check_release(target: Target, release: tuple[str, str] | None) -> None:

@@ -7,16 +7,20 @@ from dataclasses import replace
 
 from deploy_pipeline.changes import AppChanges
 from deploy_pipeline.cluster.inventory import Inventory
+from deploy_pipeline.cluster.objects import Manifest
 from deploy_pipeline.drivers import helm_tool
 from deploy_pipeline.drivers.helm_leaving import plan_uninstall, prune_left
-from deploy_pipeline.drivers.leaving import Leaving, plan_leaving, prune_objects
+from deploy_pipeline.drivers.leaving import plan_leaving, prune_objects
 from deploy_pipeline.drivers.plan import AppPlan, Target
 
 
 def plan(target: Target, owned: Inventory) -> AppPlan:
     """What removing the app would delete. ``target.app`` stands for the app that is no longer described."""
     target = replace(target, owned=owned)
-    leaving = _uninstalled(target, owned.helm_release) if owned.helm_release else plan_leaving(target, ())
+    release = owned.helm_release
+    last = _stored_objects(target, release) if release else None
+    leaving = plan_uninstall(target, release, last or ()) if release else plan_leaving(target, ())
+    release = release if last is not None else None  # once it is uninstalled, what is kept is all that is left
     return AppPlan(
         target,
         AppChanges(
@@ -25,12 +29,12 @@ def plan(target: Target, owned: Inventory) -> AppPlan:
             objects=leaving.changes,
             warnings=leaving.warnings,
             removed=True,
-            reapply="the Helm release is uninstalled" if owned.helm_release else "",
+            reapply="the Helm release is uninstalled" if release else "",
         ),
         steps=(),
         prunes=leaving.prunes,
         kept=leaving.kept,
-        helm_release=owned.helm_release,
+        helm_release=release,
     )
 
 
@@ -44,9 +48,9 @@ def prune(plan: AppPlan, before_write: Callable[[], None]) -> None:
         prune_objects(plan.target, plan.prunes, before_write)
 
 
-def _uninstalled(target: Target, release: tuple[str, str]) -> Leaving:
+def _stored_objects(target: Target, release: tuple[str, str]) -> list[Manifest] | None:
+    """What the last revision of a release has, located; None if Helm has no such release."""
     with helm_tool.installed(target, release) as helm:
         stored = helm.stored()
         last = helm.objects(stored.last.manifest) if stored else ()
-    located = [target.cluster.objects.locate(manifest, release[0]) for manifest in last]
-    return plan_uninstall(target, release, located)
+    return [target.cluster.objects.locate(manifest, release[0]) for manifest in last] if stored else None

@@ -17,7 +17,7 @@ from deploy_pipeline.cluster.managed_fields import handed_over, without_handed_o
 from deploy_pipeline.cluster.objects import FIELD_MANAGER, Manifest, ObjectRef
 from deploy_pipeline.cluster.ownership import foreign_owner
 from deploy_pipeline.drivers.ignoring import without_ignored
-from deploy_pipeline.drivers.plan import Step, Target, holds_others
+from deploy_pipeline.drivers.plan import Step, Target, held_kind
 from deploy_pipeline.errors import ApprovalError, InvalidObject, ManifestRejected, OwnedByAnother, ReleaseFailed
 
 CLIENT_SIDE = frozenset(("kubectl-client-side-apply",))
@@ -58,11 +58,10 @@ def plan_step(
         return _new(target, manifest, tried, made)
     for _ in range(_TRIES):
         live = objects.live(manifest)
-        if live is not None and manager == FIELD_MANAGER:
-            check_owner(target, live)
+        owner = check_owner(target, live) if live is not None and manager == FIELD_MANAGER else ""
         step = _new(target, manifest, tried) if live is None else _changed(target, manifest, live, givers, tried)
         if step is not None:
-            return step
+            return replace(step, taken_from=owner)
     raise ManifestRejected(f"{ObjectRef.of(manifest)} is being written all the time: it cannot be compared")
 
 
@@ -145,11 +144,12 @@ def _recreated(target: Target, manifest: Manifest, live: Manifest, refused: Inva
             details=refused.details or (refused.message,),
             hint="`recreate: true` for the app lets a release delete it and make it anew; or give it another name",
         )
-    if holds_others(ref) and ref.kind not in target.prune.kinds:
+    held = held_kind(live)
+    if held and held not in target.prune.kinds:
         raise ManifestRejected(
             f"{ref} cannot be changed in place, and to delete it would delete what it holds",
             details=refused.details or (refused.message,),
-            hint=f"give it another name; or let the channel's prune_kinds name {ref.kind}, released before this change",
+            hint=f"give it another name; or let the channel's prune_kinds name {held}, released before this change",
         )
     fields = _certain(target, live, manifest, lambda: objects.dry_run_as_new(manifest))
     return Step(manifest, ObjectChange(ref, Operation.RECREATE, fields), desired=manifest, live=live)
@@ -176,14 +176,15 @@ def _made(manifest: Manifest, tried: Manifest | None) -> Manifest:
     return without_server_choices(tried, manifest) if tried else manifest
 
 
-def check_owner(target: Target, live: Manifest) -> None:
-    """Raise OwnedByAnother when the live object belongs to another app, channel or tool, unless the app adopts."""
+def check_owner(target: Target, live: Manifest) -> str:
+    """Whom a live object is taken over from, empty if nobody else has it; OwnedByAnother unless the app adopts."""
     owner = foreign_owner(live, target.channel, target.app.name)
     if owner and not target.app.adopt:
         raise OwnedByAnother(
             f"{ObjectRef.of(live)} belongs to {owner}",
             hint="let one have it: rename it here, or remove it there first; `adopt: true` for the app takes it over",
         )
+    return owner
 
 
 def apply_steps(target: Target, steps: Iterable[Step], before_write: Callable[[], None]) -> dict[ObjectRef, Manifest]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import yaml
 
 from deploy_pipeline.changes import ChangeSet, ObjectChange
@@ -85,6 +86,22 @@ class Small:
         self.push()
         self.world.promote(channel=channel)
         return self.world.release(channel)
+
+    def release_killed_before(self, kind: str) -> None:
+        """Promote what lies here, and begin a release that is killed right before it applies an object of this kind."""
+        self.push()
+        self.world.promote()
+        objects = self.world.deployer.cluster("test").objects
+        apply = objects.apply
+
+        def killed(desired: dict[str, Any], **more: Any) -> Any:
+            if desired["kind"] == kind:
+                raise KeyboardInterrupt
+            return apply(desired, **more)
+
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(objects, "apply", killed)
+            self.world.release()
 
     def change(self, name: str = "web", kind: str = "", channel: str = "test") -> ObjectChange:
         """What would happen to the one object of that name (and kind)."""

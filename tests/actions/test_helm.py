@@ -128,14 +128,18 @@ def test_charts_that_ask_for_capabilities_and_the_release_pass(world: World) -> 
 
 
 def test_hooks_are_named(world: World) -> None:
-    """Whether the release is installed or not."""
+    """Whether the release is installed or not, and with a mark of their content that stays the same with it."""
     with_template(world, HOOK)
+    marks = set()
     for content in "ab":
         shown = {app.app: app.hooks for app in world.promote().change_set.apps}
-        assert shown["metabase"] == ("ConfigMap before (pre-install, pre-upgrade)",)
+        (hook,) = shown["metabase"]
+        assert hook.startswith("ConfigMap before (pre-install, pre-upgrade), content ")
+        marks.add(hook)
         world.release()
         world.origin.commit("main", {f"{TEMPLATES}/more.yaml": config_map(content, "more")})
         world.render()
+    assert len(marks) == 1
 
 
 def test_why_helm_refuses_an_innocent_chart_is_shown(world: World) -> None:

@@ -173,3 +173,14 @@ def test_a_part_of_what_is_owned_as_a_whole_stays_with_it(small: Small) -> None:
     assert [field.path for field in small.change().fields] == ["spec.selector.app"]
     small.deliver()
     assert small.live("service")["spec"]["selector"] == {"app": "shop", "slot": "green"}
+
+
+def test_all_elements_of_a_list_without_names_can_be_ignored(small: Small) -> None:
+    """None of them is sent, not every second one."""
+    small.put("web", deployment())
+    small.deliver()
+    changed = deployment()
+    changed["spec"]["template"]["spec"]["containers"][0]["args"] = ["a", "b", "c"]
+    rule = {"kind": "Deployment", "fields": ["spec.template.spec.containers[app].args[*]"]}
+    small.put("web", changed, ignore=[rule])
+    assert small.diff().is_empty

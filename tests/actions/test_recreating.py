@@ -103,27 +103,12 @@ def test_a_volume_is_not_recreated_unless_the_channel_prunes_volumes(small: Smal
     assert "prune_kinds name PersistentVolumeClaim" in str(caught.value)
 
 
-def test_killed_between_deletion_and_creation_it_is_created_by_the_next_run(
-    small: Small, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_between_deletion_and_creation_it_is_created_by_the_next_run(small: Small) -> None:
     """The approval of the recreation covers the creation that is left."""
     small.put("web", deployment(app="web"))
     small.deliver()
     small.put("web", deployment(app="shop"), recreate=True)
-    small.push()
-    small.world.promote()
-    objects = small.world.deployer.cluster("test").objects
-    apply = objects.apply
-
-    def killed(desired: dict[str, Any], **more: Any) -> Any:
-        if desired["kind"] == "Deployment":
-            raise KeyboardInterrupt
-        return apply(desired, **more)
-
-    monkeypatch.setattr(objects, "apply", killed)
-    with pytest.raises(KeyboardInterrupt):
-        small.world.release()
-    monkeypatch.undo()
+    small.release_killed_before("Deployment")
     assert small.live("deployment") is None
     small.world.release()
     assert small.live("deployment")["spec"]["selector"]["matchLabels"] == {"app": "shop"}
@@ -141,3 +126,45 @@ def test_an_object_that_does_not_go_away_is_named_with_its_finalizers(small: Sma
         small.deliver()
     assert "is still being deleted; its finalizers: " in str(caught.value)
     assert "example.com/hold" in str(caught.value)
+
+
+def test_stopped_while_the_deletion_runs_it_is_finished_by_the_next_run(small: Small) -> None:
+    """That the object is being deleted is no change that somebody else made."""
+    small.put("web", {**config_map(a="1"), "immutable": True})
+    small.deliver()
+    held = '{"metadata": {"finalizers": ["example.com/hold"]}}'
+    small.world.kubectl("patch", "-n", NAMESPACE, "configmap/web", "--type=merge", "-p", held)
+    small.put("web", {**config_map(a="2"), "immutable": True}, recreate=True, timeout="1s")
+    for _ in range(2):
+        with pytest.raises(ReleaseFailed) as caught:
+            small.deliver() if small.live("configmap")["metadata"].get("deletionTimestamp") is None else (
+                small.world.release()
+            )
+        assert "is still being deleted" in str(caught.value)
+    free = '[{"op": "remove", "path": "/metadata/finalizers"}]'
+    small.world.kubectl("patch", "-n", NAMESPACE, "configmap/web", "--type=json", "-p", free)
+    small.world.release()
+    assert small.live("configmap")["data"] == {"a": "2"}
+
+
+def test_a_set_that_takes_its_claims_along_is_not_recreated(small: Small) -> None:
+    """Its volumes would go with it."""
+
+    def database(service: str) -> dict[str, Any]:
+        pod = {"metadata": {"labels": {"app": "db"}}, "spec": {"containers": [{"name": "db", "image": "db:1"}]}}
+        claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+        spec = {
+            "serviceName": service,
+            "selector": {"matchLabels": {"app": "db"}},
+            "template": pod,
+            "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete", "whenScaled": "Retain"},
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim}],
+        }
+        return manifest("StatefulSet", "db", "apps/v1", spec=spec)
+
+    small.put("web", database("one"), recreate=True)
+    small.deliver()
+    small.put("web", database("two"), recreate=True)
+    with pytest.raises(ManifestRejected) as caught:
+        small.diff()
+    assert "prune_kinds name PersistentVolumeClaim" in str(caught.value)

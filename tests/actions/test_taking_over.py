@@ -80,24 +80,11 @@ def test_what_somebody_else_set_on_top_stays(small: Small) -> None:
     assert small.live("configmap")["data"] == {"shared": "2", "own": "3", "new": "4"}
 
 
-def test_a_take_over_that_was_interrupted_is_finished(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_take_over_that_was_interrupted_is_finished(small: Small) -> None:
     """Killed between the hand-over and the apply, the next release does the rest of what was approved."""
     _kubectl_apply(small.world, config_map(old="1"))
     small.put("web", config_map(new="2"))
-    small.push()
-    small.world.promote()
-    objects = small.world.deployer.cluster("test").objects
-    apply = objects.apply
-
-    def killed(desired: dict[str, Any], **more: Any) -> Any:
-        if desired["kind"] == "ConfigMap":
-            raise KeyboardInterrupt
-        return apply(desired, **more)
-
-    monkeypatch.setattr(objects, "apply", killed)
-    with pytest.raises(KeyboardInterrupt):
-        small.world.release()
-    monkeypatch.undo()
+    small.release_killed_before("ConfigMap")
     assert small.live("configmap")["data"] == {"old": "1"}
     small.world.release()
     assert small.live("configmap")["data"] == {"new": "2"}
