@@ -99,9 +99,10 @@ class Small:
                 raise KeyboardInterrupt
             return apply(desired, **more)
 
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        with pytest.MonkeyPatch.context() as patch:
             patch.setattr(objects, "apply", killed)
-            self.world.release()
+            with pytest.raises(KeyboardInterrupt):
+                self.world.release()
 
     def change(self, name: str = "web", kind: str = "", channel: str = "test") -> ObjectChange:
         """What would happen to the one object of that name (and kind)."""
