@@ -25,7 +25,7 @@
     │   └── ApprovalError      not approved, or something else was approved
     └── FailedError           it was tried and the cluster did not get there
         ├── ReleaseFailed
-        └── ToolStopped        kubectl or helm took too long or printed too much
+        └── ToolStopped        kubectl or helm took too much time or memory, or printed too much
 
 Messages are written for the person who has to act: what failed, where, why. ``hint`` is the next step.
 No message ever holds a secret value.
@@ -150,4 +150,4 @@ class ReleaseFailed(FailedError):
 
 
 class ToolStopped(FailedError):
-    """kubectl or helm went beyond its limit of time or output and was killed."""
+    """kubectl or helm went beyond its limit of time, CPU time, memory or output and was killed."""

@@ -7,25 +7,23 @@ reach anything else. Output is never inherited: Dagster would store it with the 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-import resource
 import select
 import selectors
-import shutil
 import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import IO, cast
 
 from deploy_pipeline.errors import ToolStopped
+from deploy_pipeline.isolation import launcher, limit
 
 _OUTPUT_LIMIT = 64 * 1024 * 1024
-_MEMORY_LIMIT = 2 * 1024 * 1024 * 1024
 _CHUNK = 65536
 _LOOK = 0.5
 _REFUSING = "http://127.0.0.1:9"  # the discard port: nobody listens
@@ -52,18 +50,21 @@ def run_tool(
     output_limit: int = _OUTPUT_LIMIT,
     stdin: bytes = b"",
     proceed: Callable[[], None] | None = None,
+    offline: bool = False,
 ) -> ToolResult:
     """Run a tool to its end; its exit status is the caller's to judge.
 
-    ``timeout`` is in seconds, ``output_limit`` in bytes of both outputs together. Beyond either, the tool and every
-    process it started are killed and ToolStopped is raised. They are killed as well when ``proceed``, which is called
-    every half second meanwhile, raises, and when the deployer itself is killed (on Linux).
+    ``timeout`` is in seconds, of time as of CPU time, ``output_limit`` in bytes of both outputs together. Beyond any,
+    the tool and every process it started are killed and ToolStopped is raised. They are killed as well when
+    ``proceed``, which is called every half second meanwhile, raises, and when the deployer itself is killed (on Linux).
+    ``offline``: the tool needs no network and gets none, as far as the system lets us (see ``isolation``).
     """
     started = time.monotonic()
+    cpu_seconds = math.ceil(timeout) + 1
     watch = _Watch(started + timeout, proceed)
     pipe = subprocess.PIPE
     process = subprocess.Popen(
-        [*_ending_with_us(), *argv],
+        [*launcher(offline=offline), *argv],
         cwd=cwd,
         env=dict(env),
         stdin=pipe,
@@ -72,7 +73,7 @@ def run_tool(
         start_new_session=True,
     )
     try:
-        _limit_memory(process.pid)
+        limit(process.pid, cpu_seconds)
         stdout, stderr = _communicate(process, stdin, watch, output_limit)
         _wait(process, watch)
     except TimeoutError:
@@ -81,6 +82,10 @@ def run_tool(
         raise ToolStopped(f"{_name(argv)} printed more than {output_limit} bytes and was stopped") from None
     finally:
         _end(process)
+    if process.returncode == -signal.SIGKILL:
+        raise ToolStopped(
+            f"{_name(argv)} was killed: it took more than {cpu_seconds} s of CPU time, or the machine ran out of memory"
+        )
     seconds = time.monotonic() - started
     return ToolResult(stdout, stderr.decode(errors="replace"), process.returncode, seconds)
 
@@ -153,21 +158,6 @@ class _Watch:
         return min(_LOOK, self._deadline - now)
 
 
-@cache
-def _ending_with_us() -> tuple[str, ...]:
-    """The command that makes the kernel kill a tool when its deployer is killed: Helm must not go on without a lock.
-
-    prctl(2), PR_SET_PDEATHSIG: the signal comes when the thread that started the tool ends, and that one waits for it.
-    util-linux has it as a program; a ``preexec_fn`` would run Python in the fork of a process with many threads. Where
-    there is no such program or it lacks the option (busybox): nothing.
-    """
-    program = shutil.which("setpriv", path=os.defpath)
-    command = (str(program), "--pdeathsig", "KILL", "--")
-    if not program or subprocess.run([*command, program, "--version"], capture_output=True, check=False).returncode:
-        return ()
-    return command
-
-
 def _wait(process: subprocess.Popen[bytes], watch: _Watch) -> None:
     """Wait for the end of a tool that closed its outputs, which most do by ending."""
     while True:
@@ -215,13 +205,6 @@ def _feed(source: IO[bytes], stdin: bytes) -> bytes:
         return stdin[os.write(source.fileno(), stdin[: select.PIPE_BUF]) :] if stdin else b""
     except BrokenPipeError:
         return b""
-
-
-def _limit_memory(pid: int) -> None:
-    """A document that unfolds without end must not take the deployer along. Where the system offers no limit: none."""
-    if hasattr(resource, "prlimit"):
-        with contextlib.suppress(ProcessLookupError):
-            resource.prlimit(pid, resource.RLIMIT_DATA, (_MEMORY_LIMIT, _MEMORY_LIMIT))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

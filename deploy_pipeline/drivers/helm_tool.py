@@ -122,7 +122,7 @@ class Helm:
     def _template(self, *options: str) -> str:
         command = [tool_path("helm"), "template", *self._release(), *options]
         environment = isolated_environment(self.directory)
-        result = run_tool(command, cwd=self.directory, env=environment, timeout=_PLAN_TIMEOUT)
+        result = run_tool(command, cwd=self.directory, env=environment, timeout=_PLAN_TIMEOUT, offline=True)
         _checked(self.target, result, "helm template --dry-run=client")
         return result.stdout.decode()
 

@@ -41,7 +41,8 @@ def learn_helm_3(helm: str, result: ToolResult, directory: Path) -> bool:
 
 def _version(helm: str, directory: Path) -> tuple[int, int]:
     command = [helm, "version", "--template", "{{.Version}}"]
-    answer = run_tool(command, cwd=directory, env=isolated_environment(directory), timeout=_TIMEOUT)
+    env = isolated_environment(directory)
+    answer = run_tool(command, cwd=directory, env=env, timeout=_TIMEOUT, offline=True)
     found = re.match(rb"v(\d+)\.(\d+)", answer.stdout)
     if not found:
         raise SettingsError(f"{helm} does not say which version it is", hint="set HELM to the path of a Helm")

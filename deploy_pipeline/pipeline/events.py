@@ -53,6 +53,7 @@ def rendered(result: RenderResult, repository: str) -> Iterator[Event]:
             "apps": metadata.bullets(f"`{channel}` {app}" for channel, app in result.apps),
             "objects": result.objects,
             "warnings": metadata.bullets(result.warnings),
+            "isolation": result.isolation,
             "seconds": metadata.seconds(result.seconds),
         },
     )

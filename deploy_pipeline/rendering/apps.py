@@ -33,6 +33,10 @@ from deploy_pipeline.tools import isolated_environment, run_tool
 KUBE_VERSION = "1.36.2"
 CHANNEL_LABEL = "deploy-pipeline.io/channel"
 APP_LABEL = "deploy-pipeline.io/app"
+# What an app may render to: the largest ones in use (monitoring with all its definitions) stay below a third of it.
+MAX_APP_BYTES = 16 * 1024 * 1024
+MAX_APP_OBJECTS = 5_000
+MAX_CANDIDATE_BYTES = 128 * 1024 * 1024
 _MAX_THREADS = 4  # both tools use several cores themselves
 _SCREEN_LINES = 24
 _SCREEN_COLUMNS = 300
@@ -72,7 +76,8 @@ def render_apps(
 ) -> tuple[RenderedApp, ...]:
     """Render every app of the channels, several at once; ``progress`` gets a line for each.
 
-    Raises RenderFailed that names every app that fails, and every object that two apps of a channel share.
+    Raises RenderFailed that names every app that fails, and every object that two apps of a channel share, and where
+    all of it together is too much.
     """
     _write_shapes(workplace)
     pairs = [(channel.name, app) for channel in channels for app in channel.apps]
@@ -95,20 +100,23 @@ def render_apps(
     if faults:
         raise RenderFailed(f"{len(faults)} of {len(pairs)} apps cannot be rendered", details=sorted(faults))
     _check_shared(channels, rendered)
+    if sum(len(one.content) for one in rendered) > MAX_CANDIDATE_BYTES:
+        raise RenderFailed(f"the branch renders to more than {MAX_CANDIDATE_BYTES // 1024 // 1024} MiB of manifests")
     return rendered
 
 
 def _render(channel: str, app: App, workplace: Workplace) -> RenderedApp:
-    env = isolated_environment(workplace.private)
+    env, timeout = isolated_environment(workplace.private), workplace.settings.render_timeout
     command = _kustomize(app, workplace) if app.driver is Driver.KUSTOMIZE else _helm(app, workplace)
-    result = run_tool(command, cwd=workplace.root, env=env, timeout=workplace.settings.render_timeout)
+    result = run_tool(command, cwd=workplace.root, env=env, timeout=timeout, output_limit=MAX_APP_BYTES, offline=True)
     if result.returncode:
         raise RenderFailed(f"{Path(command[0]).name} {command[1]} failed", details=result.stderr.splitlines())
-    timeout = workplace.settings.render_timeout
     manifests = parse_manifests(result.stdout, directory=workplace.root, env=env, timeout=timeout)
+    if len(manifests) > MAX_APP_OBJECTS:
+        raise RenderFailed(f"it renders to {len(manifests)} objects, more than the {MAX_APP_OBJECTS} an app may have")
     if app.driver is Driver.KUSTOMIZE:
         manifests = [_labelled(manifest, channel, app.name) for manifest in manifests]
-    return RenderedApp(channel, app, tuple(manifests), write_manifests(manifests, _header(channel, app)))
+    return RenderedApp(channel, app, tuple(manifests), write_manifests(manifests, header(channel, app)))
 
 
 def _kustomize(app: App, workplace: Workplace) -> list[str]:
@@ -150,7 +158,8 @@ def _labelled(manifest: Manifest, channel: str, app: str) -> Manifest:
     return manifest | {"metadata": metadata | {"labels": labels}}
 
 
-def _header(channel: str, app: App) -> list[str]:
+def header(channel: str, app: App) -> list[str]:
+    """The comment that a rendered file begins with, line by line."""
     lines = [
         f"App {app.name} of channel {channel}, rendered by deploy-pipeline. Do not edit: the next render overwrites it."
     ]

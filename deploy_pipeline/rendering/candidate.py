@@ -18,6 +18,7 @@ from typing import Any
 
 from deploy_pipeline.channels import Channel, load_channels, load_deploy_file
 from deploy_pipeline.errors import RaceLost, RefusedError, RenderFailed
+from deploy_pipeline.isolation import network_of_isolated_tools
 from deploy_pipeline.private_files import sweep
 from deploy_pipeline.rendering.apps import RenderedApp, Workplace, render_apps
 from deploy_pipeline.rendering.history import candidate_message, candidate_parents, tool_versions
@@ -40,7 +41,7 @@ class RenderResult:
 
     ``branch`` is the source, ``candidate`` the branch of the candidate; ``commit`` and ``tree`` are None when there is
     none. ``changed``: a new commit was pushed. ``removed``: the source is gone, and so is the candidate now. ``apps``
-    are pairs of channel and app.
+    are pairs of channel and app. ``isolation``: what keeps this deployer's tools from the network.
     """
 
     branch: str
@@ -54,6 +55,7 @@ class RenderResult:
     apps: tuple[tuple[str, str], ...] = ()
     objects: int = 0
     warnings: tuple[str, ...] = ()
+    isolation: str = ""
     seconds: float = 0.0
 
 
@@ -191,6 +193,7 @@ class _Render:
             apps=apps,
             objects=sum(counts.values()),
             warnings=(*warnings, *empty),
+            isolation=network_of_isolated_tools().value,
         )
 
     def _publish(self, tree: str, source: Commit, previous: Commit | None, heads: Mapping[str, str]) -> str:

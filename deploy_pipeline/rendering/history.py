@@ -70,7 +70,7 @@ def _helm_version(tool: str, installed: float) -> str:
 def _output(command: list[str]) -> str:
     with tempfile.TemporaryDirectory() as directory:
         env = isolated_environment(Path(directory))
-        result = run_tool(command, cwd=Path(directory), env=env, timeout=_TIMEOUT)
+        result = run_tool(command, cwd=Path(directory), env=env, timeout=_TIMEOUT, offline=True)
     if result.returncode:
         raise SettingsError(f"{command[0]} does not say its version", details=result.stderr.splitlines()[:5])
     return result.stdout.decode()

@@ -1,8 +1,9 @@
-"""What a kustomization must not name: anything that is not in the tree.
+"""What a kustomization must not name: anything that is not in the tree, and anything that would run a program.
 
-kustomize fetches whatever looks like an address, with git or by itself. Git is out of its reach here and its proxy
-refuses, but addresses on the deployer's own machine go past every proxy. So addresses are found before it runs; what
-is needed from elsewhere comes in by ``sources``, pinned.
+kustomize fetches whatever looks like an address, with git or by itself. Git is out of its reach here and the tool has
+no network, but where only a proxy refuses, addresses on the deployer's own machine go past it. So addresses are found
+before kustomize runs; what is needed from elsewhere comes in by ``sources``, pinned. Programs (charts inflated by helm,
+functions, plugins) need options that are never given; whoever asks for them is told what to do instead.
 """
 
 from __future__ import annotations
@@ -16,24 +17,34 @@ from typing import Any
 import yaml
 
 from deploy_pipeline.channels.channel import KUSTOMIZATIONS
+from deploy_pipeline.channels.faults import shown
 from deploy_pipeline.errors import RenderFailed
+from deploy_pipeline.rendering.reading import TextLoader, read_documents
 
 _MAX_BYTES = 1024 * 1024
 # Fields whose values kustomize opens, in kustomizations and in the files of its built-in generators and transformers.
-# In small letters: kustomize's reader takes any.
+# Folded: kustomize takes a key in any letters that fold to it, `re\u017fources` as well.
 _OPENED = frozenset(
     "resources bases components crds configurations generators transformers validators patchesstrategicmerge path "
     "files file env envs".split()
 )
 _PLUGINS = frozenset({"generators", "transformers", "validators"})
+_CHARTS = frozenset({"helmcharts", "helmchartinflationgenerator", "helmglobals"})
+_FUNCTIONS = frozenset({"config.kubernetes.io/function", "config.k8s.io/function"})
+_BUILT_IN = "builtin"  # the apiVersion of what kustomize does itself; it looks for a program for any other
 _ADDRESS = re.compile(
-    r"([a-z][a-z0-9+.-]*:)?//.*|git::.*|gh:.*|[^/]*@[^/]*:.*|github\.com[/:].*|.*\?(ref|version)=.*", re.IGNORECASE
+    r"([a-z][a-z0-9+.-]*:)?//.*|git::.*|gh:.*|[^/]*@[^/]*:.*|github\.com[/:].*|.*\?(ref|version)=.*"
+    r"|[^/]+\.[^/]+/.*\.git(/.*)?",
+    re.IGNORECASE,
 )
 _KEY_PREFIX = re.compile(r"^[^=/]*=")  # `files: [name=path]`
 
 
 def check_kustomization(root: Path, directory: str) -> None:
-    """Look through a kustomization and those it builds on; RenderFailed has each name that leads out of the tree."""
+    """Look through a kustomization and those it builds on.
+
+    RenderFailed has each name that leads out of the tree and each program that would run, with file and field.
+    """
     faults: list[str] = []
     waiting, seen = [directory], set()
     while waiting:
@@ -42,29 +53,58 @@ def check_kustomization(root: Path, directory: str) -> None:
             continue
         seen.add(folder)
         for path in (posixpath.join(folder, name) for name in KUSTOMIZATIONS):
-            for name in _opened_by(root, path):
+            faults += _programs(root, path)
+            for field, name in _opened_by(root, path):
                 target = None if _ADDRESS.fullmatch(name) else _inside(root, folder, name)
                 if target is None:
-                    faults.append(f"{path} names `{name}`")
+                    reason = "an address" if _ADDRESS.fullmatch(name) else "not in the branch"
+                    faults.append(f"{path}: {field} names {shown(name)}, which is {reason}")
                 else:
                     waiting.append(target)
     if faults:
         raise RenderFailed(
-            "the kustomization needs something that is not in the branch",
-            details=faults,
-            hint="bring it in by `sources` in deploy.yaml, pinned to a commit, and name the folder it lies in",
+            "the kustomization needs more than the files of the branch",
+            details=list(dict.fromkeys(faults)),
+            hint="bring files in by `sources` in deploy.yaml, pinned to a commit, and name the folder they lie in; "
+            "deploy a chart as an app with `driver: helm`; nothing else may run while rendering",
         )
 
 
-def _opened_by(root: Path, path: str) -> Iterator[str]:
-    """What kustomize would open for this file: the names in it, and those in the plugin files it names."""
-    for key, name in _names(_documents(root, path), set()):
-        inline = "\n" in name
-        if key in _PLUGINS:
+def _programs(root: Path, path: str) -> Iterator[str]:
+    """A fault for each chart, function or plugin that a kustomization would have run."""
+    for document in _documents(root, path):
+        for key in document if isinstance(document, dict) else ():
+            if str(key).casefold() in _CHARTS:
+                yield f"{path}: {key} would have kustomize run helm"
+    for where, plugin in _plugin_documents(root, path):
+        metadata = plugin.get("metadata")
+        annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+        kind = shown(str(plugin.get("kind")))
+        if isinstance(annotations, dict) and not _FUNCTIONS.isdisjoint(annotations):
+            yield f"{where}: {kind} is a function, a container or program that would run"
+        elif plugin.get("apiVersion") != _BUILT_IN:
+            yield f"{where}: {kind} is a plugin, a program that would run (built-in ones have `apiVersion: builtin`)"
+        elif str(plugin.get("kind")).casefold() in _CHARTS:
+            yield f"{where}: {kind} would have kustomize run helm"
+
+
+def _plugin_documents(root: Path, path: str) -> Iterator[tuple[str, dict[Any, Any]]]:
+    """The configurations of generators, transformers and validators of a kustomization, and where each stands."""
+    for field, name in _names(_documents(root, path), set()):
+        if field in _PLUGINS:
+            inline = "\n" in name
+            where = f"{path}: {field}" if inline else posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
             documents = _parse(name.encode(), path) if inline else _documents(root, posixpath.dirname(path), name)
-            yield from (inner for _, inner in _names(documents, set()) if "\n" not in inner)
-        if not inline:
-            yield _KEY_PREFIX.sub("", name) if key == "files" else name
+            yield from ((where, document) for document in documents if isinstance(document, dict))
+
+
+def _opened_by(root: Path, path: str) -> Iterator[tuple[str, str]]:
+    """What kustomize would open for this file, by field: the names in it, and those in the plugin files it names."""
+    for field, name in _names(_documents(root, path), set()):
+        if "\n" not in name:
+            yield field, _KEY_PREFIX.sub("", name) if field == "files" else name
+    for _, document in _plugin_documents(root, path):
+        yield from ((field, inner) for field, inner in _names(document, set()) if "\n" not in inner)
 
 
 def _names(value: Any, seen: set[int]) -> Iterator[tuple[str, str]]:
@@ -73,9 +113,9 @@ def _names(value: Any, seen: set[int]) -> Iterator[tuple[str, str]]:
         return
     seen.add(id(value))
     for key, inner in value.items() if isinstance(value, dict) else ():
-        if str(key).lower() in _OPENED:
+        if str(key).casefold() in _OPENED:
             texts = inner if isinstance(inner, list) else [inner]
-            yield from ((str(key).lower(), text) for text in texts if isinstance(text, str))
+            yield from ((str(key).casefold(), text) for text in texts if isinstance(text, str))
     for inner in value.values() if isinstance(value, dict) else value:
         yield from _names(inner, seen)
 
@@ -93,8 +133,8 @@ def _documents(root: Path, *parts: str) -> list[Any]:
 def _parse(text: bytes, path: str) -> list[Any]:
     """YAML as plain texts. What we cannot read is refused: kustomize might read it, and fetch what it names."""
     try:
-        return list(yaml.load_all(text, Loader=yaml.CBaseLoader))
-    except (yaml.YAMLError, RecursionError) as error:
+        return read_documents(text, TextLoader)
+    except yaml.YAMLError as error:
         raise RenderFailed(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 

@@ -17,7 +17,7 @@ import yaml
 
 from deploy_pipeline.channels import App, Tree
 from deploy_pipeline.errors import RefusedError, RenderFailed
-from deploy_pipeline.rendering.reading import JsonLoader
+from deploy_pipeline.rendering.reading import JsonLoader, read_documents
 from deploy_pipeline.settings import tool_path
 from deploy_pipeline.tools import run_tool
 
@@ -56,8 +56,8 @@ def read_rendered(tree: Tree, channel: str, app: str) -> list[Manifest]:
             hint="release a commit that the pipeline rendered, not one of a source branch",
         ) from None
     try:
-        documents = list(yaml.load_all(content, Loader=JsonLoader))
-    except (yaml.YAMLError, LookupError, ValueError, TypeError, RecursionError) as error:
+        documents = read_documents(content, JsonLoader)
+    except yaml.YAMLError as error:
         raise RefusedError(
             f"{path} is not as the pipeline writes it: {' '.join(str(error).split())}", hint="render the branch again"
         ) from None
@@ -74,7 +74,7 @@ def parse_manifests(text: bytes, *, directory: Path, env: Mapping[str, str], tim
     or ``1:30`` is, and the object that is reviewed must be the one that everybody gets.
     """
     command = [tool_path("kubectl"), "patch", "--local", "--type=merge", "-p", "{}", "-f", "-", "-o", "json"]
-    result = run_tool(command, cwd=directory, env=env, timeout=timeout, stdin=text)
+    result = run_tool(command, cwd=directory, env=env, timeout=timeout, stdin=text, offline=True)
     if result.returncode and "no objects passed" in result.stderr:
         return []
     if result.returncode:

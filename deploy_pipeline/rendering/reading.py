@@ -1,8 +1,11 @@
-"""A YAML reader for rendered files that gives JSON values only, and those that were written.
+"""YAML readers for files of a branch: none goes deeper than its stack, and one gives JSON values only.
 
-PyYAML reads YAML 1.1: unquoted, ``1:30`` is a number there and ``2026-01-02`` a date, which the Kubernetes API knows
-nothing of. Here plain text is what the core schema of YAML 1.2 (10.3.2) makes of it. What the deployer never writes
-and readers disagree about (anchors, tags, keys that are no text or come twice, ``017``) is an error.
+PyYAML's parser in C calls itself for each level, unchecked: a file of nothing but brackets would end the deployer.
+
+Of rendered files, those values are read that were written. PyYAML reads YAML 1.1: unquoted, ``1:30`` is a number there
+and ``2026-01-02`` a date, which the Kubernetes API knows nothing of. Here plain text is what the core schema of
+YAML 1.2 (10.3.2) makes of it. What the deployer never writes and readers disagree about (anchors, tags, keys that are
+no text or come twice, ``017``) is an error.
 """
 
 from __future__ import annotations
@@ -24,15 +27,13 @@ _PLAIN = (
 )
 
 
-class JsonLoader(yaml.CSafeLoader):
-    """Raises YAMLError, LookupError or ValueError for what is no JSON."""
+class _Shallow:
+    """Raises YAMLError for what is nested too deep."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (the stubs have it so; none of YAML 1.1)
-    yaml_constructors: ClassVar[dict[Any, Any]] = {}
     _depth = 0
 
     def descend_resolver(self, *_: object) -> None:
-        """Called for each node, before what is in it: the parser in C would go down until the stack is full."""
+        """Called for each node, before what is in it."""
         self._depth += 1
         if self._depth > _DEEPEST:
             raise yaml.composer.ComposerError(None, None, f"it is nested more than {_DEEPEST} deep")
@@ -40,6 +41,25 @@ class JsonLoader(yaml.CSafeLoader):
     def ascend_resolver(self) -> None:
         """Called for each node, after what is in it."""
         self._depth -= 1
+
+
+def read_documents(text: bytes, loader: type[TextLoader | JsonLoader]) -> list[Any]:
+    """The documents of a file; YAMLError for whatever is wrong with it."""
+    try:
+        return list(yaml.load_all(text, Loader=loader))
+    except (LookupError, ValueError, TypeError, RecursionError) as error:  # "\UFFFFFFFF" goes to chr() unchecked
+        raise yaml.YAMLError(str(error)) from None
+
+
+class TextLoader(_Shallow, yaml.CBaseLoader):
+    """Gives every scalar as the text that stands there."""
+
+
+class JsonLoader(_Shallow, yaml.CSafeLoader):
+    """Refuses what is no JSON."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (the stubs have it so; none of YAML 1.1)
+    yaml_constructors: ClassVar[dict[Any, Any]] = {}
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """One value; a node that comes a second time was an alias."""

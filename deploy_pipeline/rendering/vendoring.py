@@ -12,12 +12,17 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from deploy_pipeline.errors import RenderFailed
-from deploy_pipeline.rendering.projection import is_allowed
+from deploy_pipeline.rendering.dependencies import (
+    PINS,
+    Dependency,
+    check_dependencies,
+    check_pinned,
+    local_chart,
+    read_dependencies,
+    version_of,
+)
 from deploy_pipeline.repository import Blob
 from deploy_pipeline.repository.tree import check_path
 from deploy_pipeline.settings import Settings, tool_path
@@ -25,7 +30,6 @@ from deploy_pipeline.tools import isolated_environment, run_tool
 
 _MAX_FILES = 5_000
 _MAX_BYTES = 64 * 1024 * 1024
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass
@@ -42,85 +46,85 @@ class Vendoring:
     def vendor(self, chart: str) -> None:
         """Complete ``charts/`` of a chart, and of the charts of this tree that it depends on.
 
-        Raises RenderFailed for dependencies that cannot be had, are not allowed, or come in an archive that is not
-        what it should be.
+        Raises RenderFailed for dependencies that cannot be had, are not allowed or not pinned, or come in an archive
+        that is not what it should be.
         """
         if chart in self._seen:
             return
         self._seen.add(chart)
         self._check_no_links(chart)
-        missing = [one for one in self._dependencies(chart) if not self._is_there(chart, str(one.get("name")))]
-        repositories = [self._check_dependency(chart, dependency) for dependency in missing]
-        if missing:
-            self._build(chart, sorted(set(filter(None, repositories))))
+        dependencies = read_dependencies(self.root, chart)
+        if all(self._is_there(chart, dependency.name) for dependency in dependencies):
+            return
+        # All of them: Helm fetches also what is there.
+        check_dependencies(self.root, chart, dependencies, self.settings)
+        for dependency in dependencies:
+            if dependency.is_local:
+                self.vendor(local_chart(self.root, chart, dependency))
+        self._build(chart, dependencies)
 
     def _check_no_links(self, chart: str) -> None:
         """A linked Chart.lock made Helm write to where it leads (CVE-2025-53547)."""
-        links = [name for name in ("", "Chart.yaml", "Chart.lock", "charts") if (self.root / chart / name).is_symlink()]
+        names = ("", "Chart.yaml", "Chart.lock", "charts", PINS)
+        links = [name for name in names if (self.root / chart / name).is_symlink()]
         if links:
             raise RenderFailed(f"{posixpath.join(chart, links[0])} is a symlink", hint="put the file itself there")
 
-    def _dependencies(self, chart: str) -> list[Mapping[str, Any]]:
-        try:
-            content = yaml.load((self.root / chart / "Chart.yaml").read_bytes(), Loader=yaml.CSafeLoader)
-        except (OSError, yaml.YAMLError) as error:
-            raise RenderFailed(f"{chart}/Chart.yaml cannot be read: {' '.join(str(error).split())}") from None
-        dependencies = content.get("dependencies") if isinstance(content, dict) else None
-        if not isinstance(dependencies or [], list) or not all(isinstance(one, dict) for one in dependencies or []):
-            raise RenderFailed(f"{chart}/Chart.yaml: `dependencies` is no list of charts")
-        return dependencies or []
-
     def _is_there(self, chart: str, name: str) -> bool:
         charts = self.root / chart / "charts"
-        return (charts / name / "Chart.yaml").is_file() or any(
-            charts.glob(f"{re.sub('[^A-Za-z0-9._-]', '', name)}-[0-9]*.tgz")
-        )
+        plain = re.sub("[^A-Za-z0-9._-]", "", name)
+        return bool(plain) and ((charts / plain / "Chart.yaml").is_file() or any(charts.glob(f"{plain}-[0-9]*.tgz")))
 
-    def _check_dependency(self, chart: str, dependency: Mapping[str, Any]) -> str:
-        """The repository that has to be asked, if any; RenderFailed if the dependency must not be had from there."""
-        name, repository = str(dependency.get("name")), str(dependency.get("repository") or "")
-        where = f"{chart}/Chart.yaml: dependency {name}"
-        if not _NAME.fullmatch(name):
-            raise RenderFailed(f"{where}: that is no name of a chart")
-        if repository.startswith("file://"):
-            target = posixpath.normpath(posixpath.join(chart, repository.removeprefix("file://")))
-            if not check_path(target) and (self.root / target / "Chart.yaml").is_file():
-                self.vendor(target)
-                return ""
-            raise RenderFailed(f"{where}: there is no chart at {repository}", hint="check the path, and `include`")
-        if not is_allowed(repository, self.settings):
-            raise RenderFailed(
-                f"{where}: the deployer does not allow the repository `{repository}`",
-                hint="commit the dependency to charts/, or let DEPLOY_ALLOWED_SOURCES name its address",
-            )
-        if not (self.root / chart / "Chart.lock").is_file():
-            raise RenderFailed(f"{where} is not pinned", hint="run `helm dependency update` and commit Chart.lock")
-        return repository
-
-    def _build(self, chart: str, repositories: Sequence[str]) -> None:
+    def _build(self, chart: str, dependencies: Sequence[Dependency]) -> None:
         folder = self.root / chart
-        before, had_lock = set(folder.glob("charts/*.tgz")), (folder / "Chart.lock").exists()
+        committed = {path: path.read_bytes() for path in folder.glob("charts/*.tgz")}
+        had_lock = (folder / "Chart.lock").exists()
+        self._fetch(chart, sorted({one.repository for one in dependencies if not one.is_local}))
+        if not had_lock:
+            (folder / "Chart.lock").unlink(missing_ok=True)  # it would hold the time of day
+        self._check_archives(chart, dependencies)
+        after = set(folder.glob("charts/*.tgz"))
+        self.removed |= {path.relative_to(self.root).as_posix() for path in committed.keys() - after}
+        for path in committed.keys() & after:
+            path.write_bytes(committed[path])  # what is committed counts, and is what is reviewed
+        for archive in sorted(after - committed.keys()):
+            self._unpack(chart, archive)
+
+    def _fetch(self, chart: str, repositories: Sequence[str]) -> None:
         env = isolated_environment(self.private, network=bool(repositories))
         for number, repository in enumerate(repositories):
             if not repository.startswith("oci://"):  # those have no index that Helm would want to know of before
                 self._helm(chart, env, "repo", "add", f"repository-{number}", repository)
-        self._helm(chart, env, "dependency", "build", f"./{chart}")
-        if not had_lock:
-            (folder / "Chart.lock").unlink(missing_ok=True)  # it would hold the time of day
-        after = set(folder.glob("charts/*.tgz"))
-        self.removed |= {path.relative_to(self.root).as_posix() for path in before - after}
-        for archive in sorted(after - before):
-            self._unpack(chart, archive)
+        self._helm(chart, env, "dependency", "build", f"./{chart}", offline=not repositories)
 
-    def _helm(self, chart: str, env: Mapping[str, str], *arguments: str) -> None:
+    def _helm(self, chart: str, env: Mapping[str, str], *arguments: str, offline: bool = False) -> None:
         command = [tool_path("helm"), *arguments]
-        result = run_tool(command, cwd=self.root, env=env, timeout=self.settings.render_timeout)
+        timeout = self.settings.render_timeout
+        result = run_tool(command, cwd=self.root, env=env, timeout=timeout, offline=offline)
         if result.returncode:
             raise RenderFailed(
                 f"{chart}: helm {' '.join(arguments[:2])} failed",
                 details=result.stderr.splitlines(),
                 hint="run `helm dependency update`, and commit Chart.lock",
             )
+
+    def _check_archives(self, chart: str, dependencies: Sequence[Dependency]) -> None:
+        """Archives that Helm made of charts of the branch are as good as these; all others must be pinned.
+
+        A repository names its archives itself. One called like a chart of the branch would pass for it, but then there
+        is an archive too few.
+        """
+        archives = sorted((self.root / chart).glob("charts/*.tgz"))
+        ours = {
+            f"{one.name}-{version_of(self.root, local_chart(self.root, chart, one))}.tgz"
+            for one in dependencies
+            if one.is_local
+        }
+        foreign = [archive for archive in archives if archive.name not in ours]
+        if len(foreign) < len({(one.name, one.repository) for one in dependencies if not one.is_local}):
+            raise RenderFailed(f"{chart}: a repository sent an archive under the name of another dependency")
+        for archive in foreign:
+            check_pinned(self.root, chart, archive)
 
     def _unpack(self, chart: str, archive: Path) -> None:
         """Turn an archive into files, unless the branch has that chart as files already: then those count."""

@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import cast
 from git import Git
 from git.exc import GitCommandNotFound
 
-from deploy_pipeline.errors import RepositoryUnreachable, SettingsError
+from deploy_pipeline.errors import RepositoryUnreachable, SettingsError, UnsafeTree
 
 # Pinned, so that the configuration of the machine cannot change what is fetched, run or written.
 _CONFIG = (
@@ -42,6 +43,8 @@ _CONFIG = (
     ("gc.autoDetach", "false"),
     ("gc.pruneExpire", "2.weeks.ago"),
 )
+_LOOK = 0.5  # seconds between two looks at how much git has printed
+_MOST_OUTPUT = 256 * 1024 * 1024
 # What of the caller's GIT_* variables is the deployer's own choice; all others could redirect git or print headers.
 _KEPT = ("GIT_SSH", "GIT_SSL", "GIT_ASKPASS", "GIT_EXEC_PATH", "GIT_CONFIG_")
 
@@ -76,7 +79,8 @@ def run_git(
 ) -> GitResult:
     """Run ``git`` with these arguments and give whatever came out; no status is judged here.
 
-    ``timeout`` is in seconds; when it is over, the whole process group ends and RepositoryUnreachable is raised.
+    ``timeout`` is in seconds; when it is over, the whole process group ends and RepositoryUnreachable is raised. It
+    ends as well when git prints without end, as it does for a few small trees that name each other: UnsafeTree.
     """
     environment = {
         "GIT_TERMINAL_PROMPT": "0",
@@ -97,7 +101,7 @@ def run_git(
         raise SettingsError("git is not on PATH", hint="install git 2.34 or newer") from error
     process = cast("subprocess.Popen[bytes]", handle.proc)
     try:
-        stdout, stderr = process.communicate(stdin, timeout=timeout)
+        stdout, stderr = _communicate(process, stdin, timeout)
     except subprocess.TimeoutExpired:
         raise RepositoryUnreachable(
             f"git {arguments[0]} took longer than {timeout:g} s and was stopped",
@@ -106,6 +110,24 @@ def run_git(
     finally:
         _end(process)
     return GitResult(stdout, stderr.decode(errors="replace"), process.returncode)
+
+
+def _communicate(process: subprocess.Popen[bytes], stdin: bytes, timeout: float) -> tuple[bytes, bytes]:
+    """Feed and drain the process; looks now and then whether there is more output than fits into memory."""
+    deadline = time.monotonic() + timeout
+    source: bytes | None = stdin
+    while True:
+        try:
+            return process.communicate(source, timeout=min(_LOOK, max(0.0, deadline - time.monotonic())))
+        except subprocess.TimeoutExpired as waiting:  # noqa: PERF203 (twice a second)
+            source = None  # communicate goes on with what it was given
+            if len(waiting.output or b"") > _MOST_OUTPUT:
+                raise UnsafeTree(
+                    f"git printed more than {_MOST_OUTPUT // 1024 // 1024} MiB and was stopped",
+                    hint="a tree of this repository lists too many files: remove what makes it that large",
+                ) from None
+            if time.monotonic() >= deadline:
+                raise
 
 
 def _without_callers_variables(environment: Mapping[str, str]) -> list[str]:

@@ -2,6 +2,8 @@
 
 A tree comes from people who may not be trusted yet. It is looked at entry by entry before anything is written: symlinks
 that leave it, submodules and paths that are no plain paths are refused, and nothing is ever written through a symlink.
+Blobs are read from git's store, so that no filter that a branch names ever runs; a pointer of Git LFS is refused, since
+a tool would take it for the file.
 """
 
 from __future__ import annotations
@@ -17,10 +19,15 @@ from deploy_pipeline.errors import RepositoryUnreachable, UnsafeTree
 from deploy_pipeline.repository.git import GitResult
 from deploy_pipeline.repository.objects import EXECUTABLE, SUBMODULE, SYMLINK
 
+_MIB = 1024 * 1024
 MAX_FILES = 20_000
-MAX_BYTES = 256 * 1024 * 1024
-_BATCH_BYTES = 16 * 1024 * 1024
+MAX_BYTES = 256 * _MIB
+MAX_ENTRIES = 1_000_000  # of the whole tree: a few small objects that name each other can list without end
+_BATCH_BYTES = 16 * _MIB
 _MAX_LINKS = 8
+# https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: a pointer begins so, and is smaller than this.
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_LFS_BYTES = 1024
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,8 @@ class GitTree:
                 raise KeyError(path)
             content = self._read.get(entry.sha)
             if content is None:
+                if entry.size > MAX_BYTES:
+                    raise UnsafeTree(f"`{path}` is larger than {MAX_BYTES // _MIB} MiB")
                 content = self._blobs([entry.sha])[entry.sha]
             if entry.mode != SYMLINK:
                 return content
@@ -103,6 +112,8 @@ class GitTree:
     @cached_property
     def _entries(self) -> dict[str, Entry]:
         listing = self._git("ls-tree", "-r", "-z", "-l", "--full-tree", self.sha).text
+        if listing.count("\0") > MAX_ENTRIES:
+            raise UnsafeTree(f"the tree {self.sha} lists more than {MAX_ENTRIES} files")
         entries = {}
         for line in filter(None, listing.split("\0")):
             attributes, _, path = line.partition("\t")
@@ -113,7 +124,7 @@ class GitTree:
     def _check(self, chosen: Mapping[str, Entry]) -> None:
         if len(chosen) > MAX_FILES or sum(entry.size for entry in chosen.values()) > MAX_BYTES:
             raise UnsafeTree(
-                f"the tree is larger than {MAX_FILES} files or {MAX_BYTES // 1024 // 1024} MiB",
+                f"the tree is larger than {MAX_FILES} files or {MAX_BYTES // _MIB} MiB",
                 hint="leave out what deployments do not need, by `include` in deploy.yaml",
             )
         faults = [f"{fault}: {path!r}" for path, entry in chosen.items() if (fault := _fault(path, entry))]
@@ -124,11 +135,18 @@ class GitTree:
         ]
         links = {path: entry for path, entry in chosen.items() if entry.mode == SYMLINK}
         faults += [fault for path, _, content in self._contents(links) if (fault := _link_fault(path, content))]
+        small = {path: entry for path, entry in chosen.items() if _is_small_file(entry)}
+        faults += [
+            f"a Git LFS pointer in place of its file: {path!r}"
+            for path, _, content in self._contents(small)
+            if content.startswith(_LFS_POINTER)
+        ]
         if faults:
             raise UnsafeTree(
                 "the tree holds what must not be written out",
                 details=faults,
-                hint="remove it, or leave it out by `include` in deploy.yaml",
+                hint="remove it (of what Git LFS holds, commit the file itself), or leave it out by `include` in "
+                "deploy.yaml",
             )
 
     def _contents(self, entries: Mapping[str, Entry]) -> Iterator[tuple[str, Entry, bytes]]:
@@ -178,6 +196,10 @@ def check_path(path: str) -> str:
     if any(len(part.encode()) > 255 for part in parts):
         return "a path with a name that is too long"
     return ""
+
+
+def _is_small_file(entry: Entry) -> bool:
+    return entry.mode not in (SYMLINK, SUBMODULE) and entry.size < _LFS_BYTES
 
 
 def _fault(path: str, entry: Entry) -> str:

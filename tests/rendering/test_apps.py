@@ -215,7 +215,8 @@ def test_kustomize_cannot_reach_the_network(
     files = {path.replace("app/../", ""): text.format(url=internal_server) for path, text in files.items()}
     told = failure(small_deployer(files))
     assert internal_server in told
-    assert "bring it in by `sources`" in told
+    assert "which is an address" in told
+    assert "by `sources` in deploy.yaml" in told
     assert _Server.asked == []
 
 
@@ -232,13 +233,14 @@ def test_kustomize_cannot_reach_the_network(
 def test_kustomize_cannot_leave_the_branch(name: str, small_deployer: Make) -> None:
     """Neither by git nor by a path."""
     told = failure(small_deployer({"kubernetes/app/kustomization.yaml": f"resources: ['{name}']\n"}))
-    assert f"kubernetes/app/kustomization.yaml names `{name}`" in told
+    assert f"kubernetes/app/kustomization.yaml: resources names '{name}', which is " in told
 
 
 def test_kustomize_runs_no_programs(small_deployer: Make) -> None:
-    """Charts inflated by kustomize, with which a branch could run anything, are off."""
+    """Charts inflated by kustomize, with which a branch could run anything, are off; it is said what to do instead."""
     told = failure(small_deployer({"kubernetes/app/kustomization.yaml": "helmCharts: [{name: x, repo: x}]\n"}))
-    assert "must specify --enable-helm" in told
+    assert "kubernetes/app/kustomization.yaml: helmCharts would have kustomize run helm" in told
+    assert "`driver: helm`" in told
 
 
 def test_values_cannot_name_a_file_of_the_deployer(small_deployer: Make, tmp_path: Path) -> None:

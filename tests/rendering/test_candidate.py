@@ -15,6 +15,7 @@ import yaml
 
 from deploy_pipeline.cluster import objects
 from deploy_pipeline.errors import ChannelFaults, RaceLost, RefusedError, RenderFailed, SecretFault, UnsafeTree
+from deploy_pipeline.isolation import network_of_isolated_tools
 from deploy_pipeline.rendering import apps, read_rendered
 from deploy_pipeline.settings import Settings
 from tests.rendering.conftest import CONFIG_MAP, Deployer, shape
@@ -37,6 +38,7 @@ def test_example_becomes_a_candidate(deployer: Deployer, origin: Origin) -> None
     counts = [len(read_rendered(deployer.mirror.tree("candidates/main"), *pair)) for pair in pairs]
     assert result.objects == sum(counts) > 20
     assert result.warnings == ()
+    assert result.isolation == network_of_isolated_tools().value
     assert {line.split(":")[0] for line in deployer.lines} == {f"{channel}/{app}" for channel, app in pairs}
     commit = deployer.mirror.commit("candidates/main")
     assert commit.trailers["Source-branch"] == "main"

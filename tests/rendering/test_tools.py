@@ -91,10 +91,12 @@ def test_proceed_is_asked_of_a_tool_that_prints_all_the_time(tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(not shutil.which("setpriv", path=os.defpath), reason="the system cannot tie a tool to its parent")
-def test_tool_ends_with_its_deployer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("offline", [False, True])
+def test_tool_ends_with_its_deployer(offline: bool, tmp_path: Path) -> None:
     """A deployer that is killed leaves no Helm running, though a worker thread started it."""
     tool = "import os, time; open('begun', 'w'); time.sleep(2); open('late', 'w')"
-    call = f"run_tool([sys.executable, '-c', {tool!r}], cwd=Path({str(tmp_path)!r}), env={{}}, timeout=20)"
+    more = f"cwd=Path({str(tmp_path)!r}), env={{}}, timeout=20, offline={offline}"
+    call = f"run_tool([sys.executable, '-c', {tool!r}], {more})"
     program = (
         "import sys, threading\nfrom pathlib import Path\nfrom deploy_pipeline.tools import run_tool\n"
         f"threading.Thread(target=lambda: {call}).start()"
@@ -115,6 +117,12 @@ def test_tool_that_takes_all_memory_fails_alone(tmp_path: Path) -> None:
     result = python("x = bytearray(3 * 1024**3)", tmp_path)
     assert result.returncode
     assert "MemoryError" in result.stderr
+
+
+def test_tool_that_the_kernel_kills_is_no_result(tmp_path: Path) -> None:
+    """Half an output must not pass for all of it, and people are told what is likely."""
+    with pytest.raises(ToolStopped, match="more than 21 s of CPU time, or the machine ran out of memory"):
+        python("import os; print('half', flush=True); os.kill(os.getpid(), 9)", tmp_path)
 
 
 def test_many_tools_at_once_all_end_well(tmp_path: Path) -> None:

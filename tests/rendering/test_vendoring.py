@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import subprocess
 import tarfile
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,9 +29,72 @@ Make = Callable[..., Deployer]
 HELM = "- {name: app, driver: helm, namespace: web, helm_name: rel, helm_chart: kubernetes/top}\n"
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the parent's parameter
-        """Tests look at what is rendered, not at an access log."""
+@dataclass
+class ChartRepository:
+    """A repository of charts on loopback; ``asked`` has each connection."""
+
+    url: str
+    folder: Path
+    asked: list[str] = field(default_factory=list)
+
+    def package(self, files: Mapping[str, str]) -> None:
+        """Serve the chart of these files, in place of the one of that name."""
+        with tempfile.TemporaryDirectory() as directory:
+            for path, text in files.items():
+                file = Path(directory, path)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text)
+            (source,) = Path(directory, "kubernetes").iterdir()
+            helm("package", str(source), "-d", str(self.folder))
+        helm("repo", "index", str(self.folder), "--url", self.url)
+
+    def archive(self, name: str) -> bytes:
+        """The archive of a chart."""
+        return (self.folder / f"{name}-1.0.0.tgz").read_bytes()
+
+    def pin(self, name: str) -> str:
+        """The line of ``charts.sha256`` for it."""
+        return f"{hashlib.sha256(self.archive(name)).hexdigest()}  {name}-1.0.0.tgz"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Iterator[ChartRepository]:
+    """One with the chart ``low``."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    asked: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def handle(self) -> None:
+            """Note that somebody came, whatever for."""
+            asked.append(f"port {self.client_address[1]}")
+            super().handle()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the parent's parameter
+            """Quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        made = ChartRepository(f"http://127.0.0.1:{server.server_port}", folder, asked)
+        made.package(chart("low"))
+        yield made
+        server.shutdown()
+
+
+def helm(*arguments: str) -> None:
+    """Run helm as somebody who publishes charts."""
+    subprocess.run([tool_path("helm"), *arguments], check=True, capture_output=True)
+
+
+def lock(*dependencies: tuple[str, str], asked: Sequence[tuple[str, str]] = ()) -> str:
+    """A Chart.lock with the digest that Helm computes over what Chart.yaml asks for and what the lock says."""
+    both = [
+        [{"name": name, "version": "1.0.0", "repository": repository} for name, repository in listed]
+        for listed in (asked or dependencies, dependencies)
+    ]
+    digest = hashlib.sha256(json.dumps(both, separators=(",", ":")).encode()).hexdigest()
+    content = {"dependencies": both[1], "digest": f"sha256:{digest}", "generated": "2026-01-01T00:00:00Z"}
+    return yaml.safe_dump(content)
 
 
 def chart(name: str, *dependencies: tuple[str, str]) -> dict[str, str]:
@@ -88,31 +155,91 @@ def test_repository_must_be_allowed(small_deployer: Make) -> None:
     assert "DEPLOY_ALLOWED_SOURCES" in str(failed.value)
 
 
-def test_allowed_repository_is_fetched_if_it_is_pinned(small_deployer: Make, tmp_path: Path) -> None:
-    """Without Chart.lock the version would be whatever the repository says today."""
-    helm = partial(subprocess.run, check=True, capture_output=True)
-    for path, text in chart("low").items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text)
-    served = tmp_path / "served"
-    served.mkdir()
-    helm([tool_path("helm"), "package", str(tmp_path / "kubernetes/low"), "-d", str(served)])
-    handler = partial(_Quiet, directory=str(served))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        helm([tool_path("helm"), "repo", "index", str(served), "--url", url])
-        deployer = small_deployer(chart("top", ("low", url)), apps=HELM, allowed_sources=url)
-        with pytest.raises(RenderFailed, match=r"(?s)is not pinned.*commit Chart\.lock"):
-            deployer.render()
-        top = tmp_path / "kubernetes" / "top"
-        top.mkdir()
-        (top / "Chart.yaml").write_text(chart("top", ("low", url))["kubernetes/top/Chart.yaml"])
-        helm([tool_path("helm"), "dependency", "update", str(top)])
-        deployer.origin.commit("main", {"kubernetes/top/Chart.lock": (top / "Chart.lock").read_bytes()})
-        assert deployer.render().objects == 2
-        server.shutdown()
+def test_allowed_repository_is_fetched_if_it_is_pinned(small_deployer: Make, repository: ChartRepository) -> None:
+    """By version and by digest, since a repository can put other bytes behind a version; it is said what to commit."""
+    url = repository.url
+    deployer = small_deployer(chart("top", ("low", url)), apps=HELM, allowed_sources=url)
+    with pytest.raises(RenderFailed, match=r"(?s)is not pinned.*commit Chart\.lock"):
+        deployer.render()
+    deployer.origin.commit("main", {"kubernetes/top/Chart.lock": lock(("low", url))})
+    with pytest.raises(RenderFailed, match=r"low-1\.0\.0\.tgz is not pinned by its digest") as refused:
+        deployer.render()
+    line = str(refused.value).rpartition("charts.sha256: ")[2]
+    assert line == repository.pin("low")
+    deployer.origin.commit("main", {"kubernetes/top/charts.sha256": line + "\n"})
+    assert deployer.render().objects == 2
     assert "kubernetes/top/charts/low/templates/x.yaml" in deployer.files()
+
+
+def test_other_bytes_under_a_pinned_version_are_refused(small_deployer: Make, repository: ChartRepository) -> None:
+    """Whether the repository changed them or sent Helm elsewhere, to which it goes."""
+    pin = repository.pin("low")
+    repository.package(chart("low") | {"kubernetes/low/templates/x.yaml": CONFIG_MAP.format(name="evil")})
+    files = {"kubernetes/top/Chart.lock": lock(("low", repository.url)), "kubernetes/top/charts.sha256": pin + "\n"}
+    deployer = small_deployer(chart("top", ("low", repository.url)) | files, apps=HELM, allowed_sources=repository.url)
+    with pytest.raises(
+        RenderFailed, match=r"has the digest [0-9a-f]{64}, not the one in kubernetes/top/charts\.sha256"
+    ):
+        deployer.render()
+
+
+def test_committed_archive_is_not_replaced(small_deployer: Make, repository: ChartRepository) -> None:
+    """Helm fetches all dependencies as soon as one is missing; what was committed was reviewed, and stays."""
+    committed = repository.archive("low")
+    repository.package(chart("low") | {"kubernetes/low/templates/x.yaml": CONFIG_MAP.format(name="later")})
+    dependencies = (("low", repository.url), ("near", "file://../near"))
+    files: dict[str, str | bytes] = {
+        **chart("top", *dependencies),
+        **chart("near"),
+        "kubernetes/top/Chart.lock": lock(*dependencies),
+        "kubernetes/top/charts.sha256": repository.pin("low") + "\n",
+        "kubernetes/top/charts/low-1.0.0.tgz": committed,
+    }
+    deployer = small_deployer(apps=HELM, allowed_sources=repository.url)
+    deployer.origin.commit("main", files)
+    deployer.render()
+    assert "name: low" in deployer.show("rendered/test/app.yaml")
+    assert "name: later" not in deployer.show("rendered/test/app.yaml")
+
+
+def test_lock_may_name_no_other_address(small_deployer: Make, repository: ChartRepository) -> None:
+    """Helm asks the lock's addresses, and its digest fits whatever somebody wrote: a service beside the deployer."""
+    inner = f"oci://{repository.url.removeprefix('http://')}/charts"
+    forged = lock(("low", inner), asked=[("low", repository.url)])
+    files = chart("top", ("low", repository.url)) | {"kubernetes/top/Chart.lock": forged}
+    deployer = small_deployer(files, apps=HELM, allowed_sources=repository.url)
+    with pytest.raises(RenderFailed, match=r"Chart\.lock: low from `oci://127.* is not what Chart\.yaml depends on"):
+        deployer.render()
+    assert repository.asked == []
+
+
+@pytest.mark.parametrize("key", ["Repository", "REPOSITORY", "repo\u017fitory"])
+def test_keys_are_read_as_helm_reads_them(key: str, small_deployer: Make, repository: ChartRepository) -> None:
+    """Helm takes any letters that fold to a key, the last one counts: none can hide an address from us."""
+    text = chart("top", ("low", "https://charts.example/x"))["kubernetes/top/Chart.yaml"]
+    text = text.replace("  version:", f"  {key}: {repository.url}\n  version:")
+    deployer = small_deployer(
+        chart("top") | {"kubernetes/top/Chart.yaml": text}, apps=HELM, allowed_sources="https://charts.example"
+    )
+    with pytest.raises(RenderFailed, match="must be written in the letters"):
+        deployer.render()
+    assert repository.asked == []
+
+
+def test_requirements_of_old_charts_are_refused(small_deployer: Make) -> None:
+    """They would count instead of what Chart.yaml says, and was checked."""
+    files = {"kubernetes/top/requirements.yaml": "dependencies: []\n"}
+    deployer = small_deployer(chart("top", ("low", "file://../low")) | chart("low") | files, apps=HELM)
+    with pytest.raises(RenderFailed, match=r"requirements\.yaml would count instead"):
+        deployer.render()
+
+
+@pytest.mark.parametrize("text", ["[" * 400_000, "dependencies: {a: b}", "- a", 'a: "\\UFFFFFFFF"', "a: b\n---\na: b"])
+def test_chart_that_is_no_chart_is_told(text: str, small_deployer: Make) -> None:
+    """Whatever stands in Chart.yaml, the deployer lives on to say so."""
+    deployer = small_deployer(chart("top") | {"kubernetes/top/Chart.yaml": text}, apps=HELM)
+    with pytest.raises(RenderFailed, match=r"kubernetes/top/Chart\.yaml"):
+        deployer.render()
 
 
 @pytest.mark.parametrize("repository", ["file://../../../../etc", "file:///etc", "file://../absent"])

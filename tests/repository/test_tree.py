@@ -10,6 +10,7 @@ import pytest
 
 from deploy_pipeline.errors import UnsafeTree
 from deploy_pipeline.repository import EXECUTABLE, SUBMODULE, SYMLINK, Blob, GitTree, Mirror
+from deploy_pipeline.repository import git as git_module
 from deploy_pipeline.repository import tree as tree_module
 from tests.support.origin import example_files
 
@@ -92,13 +93,32 @@ def test_export_can_be_a_part(mirror: Mirror, tmp_path: Path) -> None:
 
 def test_export_applies_no_filters(mirror: Mirror, tmp_path: Path) -> None:
     """Attributes of the branch change nothing: no substitution, no line endings, no LFS, nothing left out."""
-    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
     attributes = b"* filter=lfs export-subst export-ignore text eol=crlf\n"
-    tree_of(mirror, {".gitattributes": Blob(attributes), "a": Blob(b"$Format:%H$\n"), "b": Blob(pointer)}).export(
-        tmp_path
-    )
+    tree_of(mirror, {".gitattributes": Blob(attributes), "a": Blob(b"$Format:%H$\n")}).export(tmp_path)
     assert (tmp_path / "a").read_bytes() == b"$Format:%H$\n"
-    assert (tmp_path / "b").read_bytes() == pointer
+
+
+def test_pointer_of_git_lfs_is_refused(mirror: Mirror, tmp_path: Path) -> None:
+    """Nobody fetches what it stands for, so a tool would take its three lines for the file."""
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize 1\n" % (b"0" * 64)
+    with pytest.raises(UnsafeTree, match=r"a Git LFS pointer in place of its file: 'd/values\.yaml'"):
+        tree_of(mirror, {"a": Blob(b""), "d/values.yaml": Blob(pointer)}).export(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("depth", "reason"), [(7, "git printed more than"), (2, "lists more than 50 files")])
+def test_tree_that_lists_without_end_is_refused(
+    depth: int, reason: str, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seven small objects that name each other make ten million files: nobody reads that list to its end."""
+    monkeypatch.setattr(git_module, "_MOST_OUTPUT", 1_000_000)
+    monkeypatch.setattr(tree_module, "MAX_ENTRIES", 50)
+    sha, kind = mirror._git("hash-object", "-w", "--stdin").text.strip(), "100644 blob"
+    for _ in range(depth):
+        listing = "".join(f"{kind} {sha}\t{number}\n" for number in range(10))
+        sha, kind = mirror._git("mktree", stdin=listing.encode()).text.strip(), "040000 tree"
+    with pytest.raises(UnsafeTree, match=reason):
+        GitTree(sha, mirror._git).paths()
 
 
 @pytest.mark.parametrize(

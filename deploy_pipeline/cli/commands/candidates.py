@@ -142,6 +142,7 @@ def _rendered(result: RenderResult) -> str:
     lines = [
         f"{result.candidate} {'is now' if result.changed else 'was already'} at {result.commit}",
         f"{len(result.apps)} apps of {len(result.channels)} channels, {result.objects} objects, {result.seconds:.1f} s",
+        f"rendered with {result.isolation}",
     ]
     return "\n".join([*lines, *(f"! {warning}" for warning in result.warnings)])
 
