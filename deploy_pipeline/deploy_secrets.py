@@ -1,4 +1,8 @@
-"""Putting the Secrets of a released channel in place anew, from the store: after a rotation, without a release."""
+"""Putting the Secrets of a released channel in place anew, from the store: after a rotation, without a release.
+
+Nothing but Secrets is written. What uses them and is to restart (``restart_on_secret_change``) does so by the next
+release, whose change set shows it.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +11,24 @@ from dataclasses import dataclass
 
 from deploy_pipeline.channels import load_channel
 from deploy_pipeline.cluster.lock import ChannelLock
+from deploy_pipeline.cluster.objects import ObjectRef
 from deploy_pipeline.deployer import Deployer, Progress
 from deploy_pipeline.drivers.plan import Target, secret_manifests
 from deploy_pipeline.drivers.steps import apply_steps, plan_step
-from deploy_pipeline.errors import RefusedError
+from deploy_pipeline.errors import RefusedError, SecretFault
 from deploy_pipeline.planning import each
 from deploy_pipeline.secret_stores import ReadOnce
 
 
 @dataclass(frozen=True)
 class SecretResult:
-    """One Secret that was put in place: ``create``, ``update`` or ``none``."""
+    """One Secret that was put in place: ``create``, ``update`` or ``none``; ``version`` as the store numbers it."""
 
     app: str
     secret: str
     object: str
     operation: str
+    version: str = ""
 
 
 def deploy_secrets(
@@ -30,7 +36,8 @@ def deploy_secrets(
 ) -> tuple[SecretResult, ...]:
     """Put the Secrets of a released channel in place anew, from the store: all apps, some apps, or one secret.
 
-    Which Secrets go where is taken from what was released last, so that nobody's branch decides it.
+    Which Secrets go where is taken from what was released last, so that nobody's branch decides it. An app with a
+    secret that is missing or malformed is left as it is; the error, raised after the others are done, names it.
     """
     deployer.mirror.fetch()
     cluster = deployer.cluster(channel)
@@ -64,10 +71,24 @@ def deploy_secrets(
 
 
 def _put_secrets(target: Target, only: str, lock: ChannelLock) -> list[SecretResult]:
-    results = []
-    for name, manifest in secret_manifests(target).items():
-        if not only or name == only:
-            step = plan_step(target, manifest)
-            apply_steps(target, [step], lock.check)
-            results.append(SecretResult(target.app.name, name, str(step.change.ref), step.change.operation.value))
-    return results
+    """The Secrets of one app: all are read, checked and tried before the first one is written."""
+    manifests = secret_manifests(target, only)
+    for name, manifest in manifests.items():
+        _check_released(target, name, ObjectRef.of(manifest))
+    steps = {name: plan_step(target, manifest) for name, manifest in manifests.items()}
+    apply_steps(target, steps.values(), lock.check)
+    return [
+        SecretResult(
+            target.app.name, name, str(step.change.ref), step.change.operation.value, target.store.read(name).version
+        )
+        for name, step in steps.items()
+    ]
+
+
+def _check_released(target: Target, name: str, ref: ObjectRef) -> None:
+    """Raise SecretFault for a payload that is another object by now: nobody approved that one, or its old one's end."""
+    if target.owned is None or ref not in target.owned.refs:
+        raise SecretFault(
+            f"the secret {name} is another object in the store than the one that was released with the app",
+            hint="look at the change set and launch `promote` to approve that",
+        )

@@ -12,7 +12,7 @@ from deploy_pipeline.channels import Channel, load_channel
 from deploy_pipeline.errors import DeployError, RetryableError, SettingsError
 from deploy_pipeline.forge import Forge, NoForge, forge_from
 from deploy_pipeline.repository import Mirror
-from deploy_pipeline.secret_stores import DirectoryStore, NoStore, SecretStore
+from deploy_pipeline.secret_stores import SecretStore, secret_store_from
 from deploy_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,11 +44,10 @@ class Deployer:
                 "no repository is configured", hint="set DEPLOY_REPOSITORY to the git URL or path of what is deployed"
             )
         name = hashlib.sha256(settings.repository.encode()).hexdigest()[:16]
-        store = DirectoryStore(settings.secrets_dir) if settings.secrets_dir else NoStore()
         forge = cache(lambda: forge_from(settings, patience=patience))
         path = settings.state_dir / "mirrors" / f"{name}.git"
         mirror = Mirror(settings.repository, path, access=lambda: forge().git_config())
-        return cls(settings, mirror, store, forge)
+        return cls(settings, mirror, secret_store_from(settings), forge)
 
     @property
     def forge(self) -> Forge:

@@ -16,7 +16,7 @@
     │   ├── UnknownRevision    no such branch or commit
     │   ├── UnsafeTree         a symlink, submodule or path that leaves the tree
     │   ├── RenderFailed       a kustomization or chart that does not build
-    │   ├── SecretFault        a secret that is missing or malformed
+    │   ├── SecretFault        a secret that is missing, withheld or malformed
     │   ├── ManifestRejected   the API server refuses an object
     │   │   └── InvalidObject  for values of its fields, or since they cannot be changed
     │   ├── PruneLimitExceeded more would be deleted than the channel allows
@@ -113,7 +113,7 @@ class RenderFailed(RefusedError):
 
 
 class SecretFault(RefusedError):
-    """A secret is missing, or its payload is not what it must be. Names the secret, never its content."""
+    """A secret is missing, withheld from us, or not what it must be. Names the secret, never its content."""
 
 
 class ManifestRejected(RefusedError):

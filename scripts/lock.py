@@ -15,8 +15,8 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = PROJECT / "requirements"
 UV = "uv==0.13.9"
-FILES = {"dev.txt": ("dev",), "deployer.txt": ("google", "postgres")}
-EXTRAS = ("dev", "google", "postgres")
+FILES = {"dev.txt": ("dev",), "deployer.txt": ("google", "postgres", "vault")}
+EXTRAS = ("dev", "google", "postgres", "vault")
 OLDEST_PYTHON = "3.10"
 HEADER = "# Made by `make lock` from pyproject.toml; holds for every supported Python and system.\n"
 

@@ -1,6 +1,13 @@
 """Change sets: what a release would do to the live cluster, exact, masked and with a digest."""
 
-from deploy_pipeline.changes.change_set import AppChanges, ChangeSet, FieldChange, ObjectChange, Operation
+from deploy_pipeline.changes.change_set import (
+    AppChanges,
+    ChangeSet,
+    FieldChange,
+    ObjectChange,
+    Operation,
+    SecretVersion,
+)
 from deploy_pipeline.changes.compare import (
     element_path,
     field_changes,
@@ -10,7 +17,7 @@ from deploy_pipeline.changes.compare import (
     without_server_choices,
 )
 from deploy_pipeline.changes.field_owners import FieldOwners
-from deploy_pipeline.changes.report import differences, markdown, summary, text
+from deploy_pipeline.changes.report import differences, markdown, secret_versions, summary, text
 
 __all__ = [
     "AppChanges",
@@ -19,6 +26,7 @@ __all__ = [
     "FieldOwners",
     "ObjectChange",
     "Operation",
+    "SecretVersion",
     "differences",
     "element_path",
     "field_changes",
@@ -26,6 +34,7 @@ __all__ = [
     "join_path",
     "labels",
     "markdown",
+    "secret_versions",
     "summary",
     "text",
     "without_server_choices",

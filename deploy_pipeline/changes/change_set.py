@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import Enum
 from typing import Any
 
@@ -76,19 +76,31 @@ class AppChanges:
         return _counts(self.objects)
 
 
+@dataclass(frozen=True, order=True)
+class SecretVersion:
+    """A stored secret as it was read: its keyed fingerprint, which cannot be guessed, and what its store numbers it."""
+
+    name: str
+    fingerprint: str
+    version: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} version {self.version}" if self.version else self.name
+
+
 @dataclass(frozen=True)
 class ChangeSet:
     """The exact object changes between desired manifests and a live cluster.
 
-    ``cluster`` is the uid of the ``kube-system`` namespace, ``tree`` the git tree of the candidate, ``secrets`` the
-    fingerprint (keyed, not guessable) of every stored secret that takes part.
+    ``cluster`` is the uid of the ``kube-system`` namespace, ``tree`` the git tree of the candidate, ``secrets`` every
+    stored secret that takes part.
     """
 
     channel: str
     cluster: str
     tree: str
     apps: tuple[AppChanges, ...]
-    secrets: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[SecretVersion, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -122,7 +134,7 @@ class ChangeSet:
             cluster=value["cluster"],
             tree=value["tree"],
             apps=tuple(_app_from_json(app) for app in value["apps"]),
-            secrets=tuple((name, fingerprint) for name, fingerprint in value["secrets"]),
+            secrets=tuple(SecretVersion(*secret) for secret in value["secrets"]),
         )
 
     def _intent(self) -> dict[str, Any]:
@@ -130,7 +142,7 @@ class ChangeSet:
             "channel": self.channel,
             "cluster": self.cluster,
             "tree": self.tree,
-            "secrets": sorted([name, fingerprint] for name, fingerprint in self.secrets),
+            "secrets": [[*filter(None, astuple(secret))] for secret in sorted(self.secrets)],
             "apps": [_app_to_json(app) for app in sorted(self.apps, key=lambda app: app.app)],
         }
 

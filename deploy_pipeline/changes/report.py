@@ -50,6 +50,7 @@ def markdown(change_set: ChangeSet, *, limit: int = 60_000) -> str:
         "",
         f"Digest `{change_set.digest}`",
         "",
+        *_versions(change_set),
         f"| app | driver | {' | '.join(_WORDS.values())} | |",
         f"|---|---|{'--:|' * len(_WORDS)}---|",
         *(_row(app) for app in change_set.apps),
@@ -63,6 +64,7 @@ def markdown(change_set: ChangeSet, *, limit: int = 60_000) -> str:
 def text(change_set: ChangeSet, *, colour: bool = False) -> str:
     """The change set for a terminal."""
     lines = [f"channel {change_set.channel}: {summary(change_set)}", f"digest {change_set.digest}"]
+    lines += [f"secrets: {versions}"] if (versions := secret_versions(change_set)) else []
     for app in change_set.apps:
         if app.is_empty and not app.warnings:
             continue
@@ -72,6 +74,11 @@ def text(change_set: ChangeSet, *, colour: bool = False) -> str:
         lines += [f"    hook: {hook}" for hook in app.hooks]
         lines += [f"  {painted(line, colour)}" for change in app.changed for line in object_lines(change)]
     return "\n".join(lines)
+
+
+def secret_versions(change_set: ChangeSet) -> str:
+    """Which version of each secret takes part, as far as the store numbers them."""
+    return ", ".join(str(secret) for secret in change_set.secrets if secret.version)
 
 
 def differences(approved: ChangeSet, today: ChangeSet, *, limit: int = 20) -> tuple[str, ...]:
@@ -85,7 +92,7 @@ def differences(approved: ChangeSet, today: ChangeSet, *, limit: int = 20) -> tu
         )
         if old != new
     ]
-    found += [f"secret {name} changed" for name, _ in sorted(set(approved.secrets) ^ set(today.secrets))]
+    found += _secret_differences(approved, today)
     old_changes, new_changes = _by_object(approved), _by_object(today)
     for key in sorted(old_changes.keys() | new_changes.keys()):
         found += _object_differences(key, old_changes.get(key), new_changes.get(key))
@@ -98,6 +105,14 @@ def differences(approved: ChangeSet, today: ChangeSet, *, limit: int = 20) -> tu
             found += [f"{name}: {word} hook {hook}" for hook in sorted(gone)]
     unique = list(dict.fromkeys(found))
     return tuple(unique[:limit]) + ((f"and {len(unique) - limit} more",) if len(unique) > limit else ())
+
+
+def _secret_differences(approved: ChangeSet, today: ChangeSet) -> Iterator[str]:
+    then, now = ({secret.name: secret for secret in one.secrets} for one in (approved, today))
+    for name in sorted(then.keys() | now.keys()):
+        if then.get(name) != now.get(name):
+            versions = [secret.version for secret in (then.get(name), now.get(name)) if secret and secret.version]
+            yield f"secret {name} changed" + (f" (version {' → '.join(dict.fromkeys(versions))})" if versions else "")
 
 
 def _by_object(change_set: ChangeSet) -> dict[tuple[str, str], ObjectChange]:
@@ -118,6 +133,11 @@ def _object_differences(key: tuple[str, str], old: ObjectChange | None, new: Obj
         for field in sorted(set(old.fields) ^ set(new.fields), key=lambda field: (field.path, field not in old.fields)):
             word = "approved" if field in old.fields else "now"
             yield f"{name}: {field.path}: {word} {clip(field.before)} → {clip(field.after)}"
+
+
+def _versions(change_set: ChangeSet) -> Iterator[str]:
+    if versions := secret_versions(change_set):
+        yield from (f"Secrets: {inline(versions)}", "")
 
 
 def _row(app: AppChanges) -> str:

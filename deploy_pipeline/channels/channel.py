@@ -46,7 +46,7 @@ NEEDED = {
 }
 FOREIGN = {
     Driver.KUSTOMIZE: ("helm_name", "helm_chart", "helm_values", "secret_helm_values"),
-    Driver.HELM: ("kustomize_dir", "ignore"),
+    Driver.HELM: ("kustomize_dir", "restart_on_secret_change", "ignore"),
 }
 
 
@@ -112,6 +112,9 @@ class App(Section):
     secrets: tuple[SecretName, ...] = Field(
         (), description="Names in the secret store whose content is a Secret manifest; applied before the app."
     )
+    restart_on_secret_change: Switch = Field(
+        False, description="Whether workloads restart when a Secret of `secrets` that they use changes. Not for helm."
+    )
     timeout: Timeout = Field(
         timedelta(minutes=5), description="How long the app may take to become ready, such as 10m0s; default 5m0s."
     )
@@ -137,6 +140,7 @@ class App(Section):
         "helm_chart",
         "helm_values",
         "secret_helm_values",
+        "restart_on_secret_change",
         "ignore",
         mode="before",
     )

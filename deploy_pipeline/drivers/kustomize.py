@@ -10,6 +10,7 @@ from deploy_pipeline.cluster.objects import Manifest, ObjectRef
 from deploy_pipeline.drivers.leaving import Leaving, plan_leaving, prune_objects
 from deploy_pipeline.drivers.locating import located
 from deploy_pipeline.drivers.plan import AppPlan, Step, Target, check_release, secret_manifests
+from deploy_pipeline.drivers.restarting import with_fingerprints
 from deploy_pipeline.drivers.steps import apply_steps, plan_objects
 from deploy_pipeline.rendering import read_rendered
 
@@ -18,7 +19,8 @@ def plan(target: Target) -> AppPlan:
     """What a release would do for the app. Reads and tries only."""
     check_release(target, None)
     rendered = located(target, read_rendered(target.tree, target.channel, target.app.name))
-    manifests = (*secret_manifests(target).values(), *rendered)
+    secrets = secret_manifests(target).values()
+    manifests = (*secrets, *with_fingerprints(target, rendered, secrets))
     steps = plan_objects(target, manifests)
     warnings: tuple[str, ...] = ()
     leaving = Leaving()

@@ -154,10 +154,10 @@ def labelled(manifest: Manifest, channel: str, app: str) -> Manifest:
     return {**manifest, "metadata": metadata}
 
 
-def secret_manifests(target: Target) -> dict[str, Manifest]:
-    """The Secrets the app names, from the store, labelled; their values are known to the redactor from here on."""
+def secret_manifests(target: Target, only: str = "") -> dict[str, Manifest]:
+    """The Secrets the app names (or ``only`` one), from the store, labelled; the redactor knows their values then."""
     found = {}
-    for name in target.app.secrets:
+    for name in target.app.secrets if not only else (only,):
         manifest = secret_manifest(target.store.read(name), target.app.namespace)
         target.cluster.redactor.learn(secret_values(manifest))
         found[name] = labelled(manifest, target.channel, target.app.name)

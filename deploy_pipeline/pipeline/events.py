@@ -148,7 +148,11 @@ def app_released(channel: str, commit: str, result: AppResult, repository: str) 
 def secrets_written(channel: str, results: Collection[SecretResult]) -> Iterator[dg.AssetObservation]:
     """For each app, which objects its secrets became."""
     for app in sorted({result.app for result in results}):
-        written = [f"`{one.secret}` → {one.object}: {one.operation}" for one in results if one.app == app]
+        written = [
+            f"`{one.secret}`{f' version {one.version}' if one.version else ''} → {one.object}: {one.operation}"
+            for one in results
+            if one.app == app
+        ]
         yield dg.AssetObservation(
             app_key(channel, app), description="secrets written", metadata={"secrets": metadata.bullets(written)}
         )

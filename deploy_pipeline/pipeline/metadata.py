@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import dagster as dg
 
-from deploy_pipeline.changes import ChangeSet, markdown
+from deploy_pipeline.changes import ChangeSet, markdown, secret_versions
 from deploy_pipeline.changes.drift import AppDrift
 from deploy_pipeline.changes.drift_report import COLUMNS, app_differences, drift_rows
 
@@ -40,6 +40,7 @@ def change_set(value: ChangeSet) -> Metadata:
         "digest": dg.MetadataValue.text(value.digest),
         "tree": dg.MetadataValue.text(value.tree),
         "cluster": dg.MetadataValue.text(value.cluster),
+        **({"secrets": dg.MetadataValue.text(versions)} if (versions := secret_versions(value)) else {}),
         "apps changed": dg.MetadataValue.int(sum(not app.is_empty for app in value.apps)),
         **counts(value.counts),
     }

@@ -23,22 +23,37 @@ def secret_manifest(stored: StoredSecret, namespace: str | None) -> dict[str, An
         raise SecretFault(
             f"the secret {stored.name} is not a Kubernetes Secret manifest", hint="it needs apiVersion v1, kind Secret"
         )
-    metadata = manifest.get("metadata")
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
-        raise SecretFault(f"the secret {stored.name} has no metadata.name")
+    metadata = _metadata(stored.name, manifest)
     own = metadata.get("namespace")
     if namespace and own and own != namespace:
-        raise SecretFault(f"the secret {stored.name} is for namespace {own}, its app is in {namespace}")
+        raise SecretFault(f"the secret {stored.name} is for another namespace than its app, which is in {namespace}")
     if not namespace and not own:
-        raise SecretFault(f"the secret {stored.name} names no namespace, and neither does its app")
+        raise SecretFault(
+            f"the secret {stored.name} names no namespace, and neither does its app",
+            hint="give the app a `namespace`, or the payload a metadata.namespace",
+        )
     _check_data(stored.name, manifest)
     return {**manifest, "metadata": {**metadata, "namespace": own or namespace}}
 
 
+def secret_data(manifest: Mapping[str, Any]) -> dict[str, bytes]:
+    """What a Secret holds, however its manifest says it; ``stringData`` outweighs ``data``, as on the server."""
+    data = {key: base64.b64decode(value) for key, value in (manifest.get("data") or {}).items()}
+    return data | {key: str(value).encode() for key, value in (manifest.get("stringData") or {}).items()}
+
+
 def secret_values(manifest: Mapping[str, Any]) -> list[str]:
     """Every value of a Secret manifest as text: what a redactor has to know."""
-    decoded = (base64.b64decode(value).decode(errors="replace") for value in (manifest.get("data") or {}).values())
-    return [*decoded, *(str(value) for value in (manifest.get("stringData") or {}).values())]
+    encoded, plain = ((manifest.get(key) or {}).values() for key in ("data", "stringData"))
+    return [*map(_decoded, encoded), *map(str, plain)]
+
+
+def _decoded(value: str) -> str:
+    """An entry of ``data`` as text; as it is written if it is no text."""
+    try:
+        return base64.b64decode(value).decode()
+    except UnicodeDecodeError:
+        return value
 
 
 def helm_values(stored: StoredSecret) -> Mapping[str, Any]:
@@ -68,14 +83,28 @@ def shape(name: str, values: Any, pointer: str = "") -> Any:
 def _documents(stored: StoredSecret) -> list[Any]:
     try:
         return list(yaml.safe_load_all(stored.content))
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, ValueError, RecursionError):  # a ValueError for bytes that are no text, a date that is none
         raise SecretFault(f"the secret {stored.name} is not YAML") from None  # the parser quotes the content
+
+
+def _metadata(name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata, so far as we build on it; what is wrong with the rest, the server says."""
+    metadata = manifest.get("metadata")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        raise SecretFault(f"the secret {name} has no metadata.name")
+    if not isinstance(metadata.get("namespace") or "", str):
+        raise SecretFault(f"the secret {name}: metadata.namespace must be text")
+    for key in ("labels", "annotations"):
+        notes = metadata.get(key) or {}
+        if not isinstance(notes, dict) or not all(isinstance(part, str) for pair in notes.items() for part in pair):
+            raise SecretFault(f"the secret {name}: metadata.{key} must map names to text")
+    return metadata
 
 
 def _check_data(name: str, manifest: Mapping[str, Any]) -> None:
     for key in ("data", "stringData"):
         values = manifest.get(key) or {}
-        if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
+        if not isinstance(values, dict) or not all(isinstance(part, str) for pair in values.items() for part in pair):
             raise SecretFault(f"the secret {name}: {key} must map names to strings")
     try:
         for value in (manifest.get("data") or {}).values():

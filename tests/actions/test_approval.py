@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy_pipeline.approval import verify
-from deploy_pipeline.changes import AppChanges, ChangeSet, FieldChange, ObjectChange, Operation
+from deploy_pipeline.changes import AppChanges, ChangeSet, FieldChange, ObjectChange, Operation, SecretVersion
 from deploy_pipeline.cluster.cluster import Cluster
 from deploy_pipeline.cluster.objects import ObjectRef
 from deploy_pipeline.cluster.records import Approval, Records, ReleaseRecord, ReleaseState
@@ -67,7 +67,7 @@ OTHERS = {
     "one object more": change_set(UPDATE, CREATE, PRUNE, ObjectChange(replace(OLD, name="x"), Operation.PRUNE)),
     "another app": change_set(UPDATE, CREATE, PRUNE, app="other"),
     "another cluster": replace(APPROVED, cluster="uid-2"),
-    "another secret": replace(APPROVED, secrets=(("token", "f00"),)),
+    "another secret": replace(APPROVED, secrets=(SecretVersion("token", "f00"),)),
     "helm runs again": replace(APPROVED, apps=(replace(APPROVED.apps[0], reapply="why"),)),
 }
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from deploy_pipeline.changes import AppChanges, ChangeSet, FieldChange, ObjectChange, Operation
+from deploy_pipeline.changes import AppChanges, ChangeSet, FieldChange, ObjectChange, Operation, SecretVersion
 from deploy_pipeline.cluster.objects import ObjectRef
 
 DEPLOYMENT = ObjectRef("apps", "Deployment", "shop", "web")
@@ -18,7 +18,7 @@ IMAGE = FieldChange("spec.template.spec.containers[web].image", '"web:1"', '"web
 def change_set(*objects: ObjectChange, **overrides: object) -> ChangeSet:
     """A change set of one app."""
     app = AppChanges("web", "kustomize", objects)
-    return replace(ChangeSet("test", "uid-1", "a" * 40, (app,), (("token", "f00"),)), **overrides)  # type: ignore[arg-type]
+    return replace(ChangeSet("test", "uid-1", "a" * 40, (app,), (SecretVersion("token", "f00"),)), **overrides)  # type: ignore[arg-type]
 
 
 UPDATE = ObjectChange(DEPLOYMENT, Operation.UPDATE, (IMAGE,))
@@ -59,7 +59,7 @@ def test_every_intended_change_touches_the_digest() -> None:
         change_set(UPDATE, channel="prod"),
         change_set(UPDATE, cluster="uid-2"),
         change_set(UPDATE, tree="b" * 40),
-        change_set(UPDATE, secrets=(("token", "f01"),)),
+        change_set(UPDATE, secrets=(SecretVersion("token", "f01"),)),
         change_set(UPDATE, apps=(replace(base.apps[0], removed=True),)),
         change_set(UPDATE, apps=(replace(base.apps[0], reapply="why"),)),
     ]

@@ -65,7 +65,8 @@ def test_every_package_is_pinned_with_hashes_and_without_addresses(lock: Path) -
 
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize(
-    ("name", "extras"), [("dev.txt", ("dev", "postgres")), ("deployer.txt", ("google", "postgres"))]
+    ("name", "extras"),
+    [("dev.txt", ("dev", "google", "postgres", "vault")), ("deployer.txt", ("google", "postgres", "vault"))],
 )
 def test_lock_satisfies_the_project(name: str, extras: tuple[str, ...], python: str) -> None:
     """Every dependency that pyproject.toml states is locked, in a version it allows, for each Python."""

@@ -88,9 +88,9 @@ def secrets(
     apps = select_apps(deployer, name, f"releases/{name}", app, driver)
     with actions(deployer, local=local) as do:
         results = do.secrets(name, apps, secret)
-    rows = [(result.app, result.secret, result.object, result.operation) for result in results]
+    rows = [(result.app, result.secret, result.version, result.object, result.operation) for result in results]
     empty = f"the apps of {name} have no secrets"
-    output.show(results, table(("app", "secret", "object", "operation"), rows, empty=empty))
+    output.show(results, table(("app", "secret", "version", "object", "operation"), rows, empty=empty))
 
 
 def drift(
