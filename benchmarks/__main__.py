@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import many_apps, through_dagster
+from benchmarks import many_apps, polling, through_dagster
 from benchmarks.figures import Figure, table
 from deploy_pipeline.demo.home import fresh_home
 from deploy_pipeline.demo.processes import Processes
@@ -41,6 +41,7 @@ def _measure(stop: threading.Event, *, quick: bool) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
         with fresh_home(Path(folder) / "flow") as home:
             yield from through_dagster.measure(home, stop, pushes=2 if quick else 8)
+        yield from polling.measure(Path(folder) / "polling", stop)
         for count in (15,) if quick else (15, 60, 250):
             processes = Processes(Path(folder) / "logs")
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +56,8 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         patch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
         for name, value in IDENTITY.items():
             patch.setenv(name, value)
+        # Whoever starts the tests in the background has SIGINT ignored, and every process that they start inherits it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         yield
 
 

@@ -19,6 +19,7 @@ from deploy_pipeline.forge import (
     Forge,
     MergedPullRequest,
     ReviewPolicy,
+    Shown,
     SourceRange,
     approvers,
     reasons_against,
@@ -54,7 +55,7 @@ def approval_by_reviews(
             hint=f"reviews of the merged commit count also now: complete them on #{pull.number} and run the release "
             "again, or promote anew; nothing was changed in the cluster",
         )
-    names = ", ".join(approvers(pull, published=_time(diff.published_at))) or f"{pull.merged_by} by merging"
+    names = ", ".join(approvers(pull, _shown(pull, diff))) or f"{pull.merged_by} by merging"
     progress(f"{channel}: #{pull.number} approves this release: {names}")
     return Approval(
         channel=channel,
@@ -84,7 +85,7 @@ class _Merge:
     def explanation(self) -> tuple[MergedPullRequest | None, ReviewedDiff | None]:
         """The pull request that was merged, and what it showed of what was merged; None where there is none."""
         since = released_source(self.mirror, self.records)
-        for diff in self._shown():
+        for diff in self._diffs():
             pull = self._read(SourceRange(diff.source, since))
             if pull is None or pull.number == diff.pull_request:
                 return pull, diff
@@ -102,13 +103,12 @@ class _Merge:
         if diff and diff.tree != self.change_set.tree:
             yield f"the merge brings what was not reviewed: {self._paths(diff.tree, self.commit)}"
         paths = [file.path for file in self.mirror.changed_files(self._before, self.commit)]
-        published = _time(diff.published_at) if diff else _EVER
-        yield from reasons_against(pull, policy, published=published, changed_paths=paths)
+        yield from reasons_against(pull, policy, _shown(pull, diff), changed_paths=paths)
         if diff and diff.tree == self.change_set.tree and diff.digest != self.change_set.digest:
             yield f"the release would not do what was shown ({diff.digest[:19]}… then, {self.change_set.digest[:19]}…)"
             yield from differences(ChangeSet.from_json(diff.change_set), self.change_set)
 
-    def _shown(self) -> Sequence[ReviewedDiff]:
+    def _diffs(self) -> Sequence[ReviewedDiff]:
         """The diffs that may be of this merge: of the commits it merged, then of others with the same tree."""
         merged = (self.commit, *self._parents)
         found = [d for d in self.records.reviews() if d.candidate in merged or d.tree == self.change_set.tree]
@@ -132,6 +132,13 @@ class _Merge:
     def _paths(self, older: str, newer: str) -> str:
         paths = [file.path for file in self.mirror.changed_files(older, newer)]
         return ", ".join(paths[:_MOST_PATHS]) + (f" and {len(paths) - _MOST_PATHS} more" * (len(paths) > _MOST_PATHS))
+
+
+def _shown(pull: MergedPullRequest, diff: ReviewedDiff | None) -> Shown:
+    """What the merged head showed; earlier heads only count with it."""
+    if diff is None:
+        return Shown(_EVER, frozenset())
+    return Shown(_time(diff.published_at), frozenset(diff.refreshed) if diff.candidate == pull.head else frozenset())
 
 
 def _time(text: str) -> datetime:

@@ -56,8 +56,9 @@ class Approval:
 class ReviewedDiff:
     """What a pull request shows its reviewers: the change set of its head ``candidate``, rendered from ``source``.
 
-    ``published_at`` is since when this head has shown this digest, by the forge's clock; an earlier approval is none of
-    it. ``news`` says how it differs from what was shown before.
+    ``published_at`` is since when the pull request has shown this digest, by the forge's clock; an earlier approval is
+    none of it. ``refreshed`` are the heads that showed it before: other commits of the same tree, which the digest
+    covers. ``news`` says how it differs from what was shown before.
     """
 
     channel: str
@@ -70,6 +71,7 @@ class ReviewedDiff:
     computed_at: str
     change_set: Mapping[str, Any]
     news: tuple[str, ...] = ()
+    refreshed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def now() -> str:
 
 
 def _reviewed(document: Mapping[str, Any]) -> ReviewedDiff:
-    return ReviewedDiff(**{**document, "news": tuple(document["news"])})
+    return ReviewedDiff(**{**document, **{key: tuple(document.get(key, ())) for key in ("news", "refreshed")}})
 
 
 def _to_json(record: ReleaseRecord) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from deploy_pipeline.forge.forge import (
     StatusState,
 )
 from deploy_pipeline.forge.none import NoForge
-from deploy_pipeline.forge.review_policy import ReviewPolicy, approvers, reasons_against
+from deploy_pipeline.forge.review_policy import ReviewPolicy, Shown, approvers, reasons_against
 
 __all__ = [
     "CommitStatus",
@@ -30,6 +30,7 @@ __all__ = [
     "Review",
     "ReviewPolicy",
     "ReviewState",
+    "Shown",
     "SourceCommit",
     "SourceRange",
     "StatusState",

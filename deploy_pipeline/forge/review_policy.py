@@ -25,25 +25,36 @@ class ReviewPolicy:
     code_owners: bool = False
 
 
+@dataclass(frozen=True)
+class Shown:
+    """Since when the diff with the approved digest was shown (nobody can have approved it before), and on which heads.
+
+    There are several heads where the pipeline gave the candidate a moved release branch as ancestor: another commit,
+    the same tree, the same change set.
+    """
+
+    since: datetime
+    heads: frozenset[str]
+
+
 def reasons_against(
-    pull: MergedPullRequest, policy: ReviewPolicy, *, published: datetime, changed_paths: Iterable[str]
+    pull: MergedPullRequest, policy: ReviewPolicy, shown: Shown, *, changed_paths: Iterable[str]
 ) -> tuple[str, ...]:
     """Why this is no approval, one reason a line; empty if it is one.
 
-    ``published`` is when the diff with the approved digest was shown: nobody can have approved it before.
     ``changed_paths`` are all files that differ between the release branch before and after the merge.
     An approval of the commit that was merged counts whether it was given before the merge or after it.
     """
-    return tuple(_reasons(pull, policy, published, changed_paths))
+    return tuple(_reasons(pull, policy, shown, changed_paths))
 
 
-def approvers(pull: MergedPullRequest, *, published: datetime) -> tuple[str, ...]:
+def approvers(pull: MergedPullRequest, shown: Shown) -> tuple[str, ...]:
     """Whose approvals count."""
-    return tuple(user for user, reason in _verdicts(pull, published).items() if not reason)
+    return tuple(user for user, reason in _verdicts(pull, shown).items() if not reason)
 
 
 def _reasons(
-    pull: MergedPullRequest, policy: ReviewPolicy, published: datetime, changed_paths: Iterable[str]
+    pull: MergedPullRequest, policy: ReviewPolicy, shown: Shown, changed_paths: Iterable[str]
 ) -> Iterator[str]:
     if pull.from_fork:
         yield f"#{pull.number} comes from a fork, whose branches the pipeline does not make"
@@ -58,18 +69,18 @@ def _reasons(
             for commit in pull.source
             if not commit.author or not commit.committer
         )
-    counted = approvers(pull, published=published)
+    counted = approvers(pull, shown)
     if len(counted) < policy.approvals:
         yield f"{len(counted)} of {policy.approvals} approvals" + (f" ({', '.join(counted)})" if counted else "")
-        verdicts = _verdicts(pull, published)
+        verdicts = _verdicts(pull, shown)
         yield from (f"the approval of {user} does not count: {reason}" for user, reason in verdicts.items() if reason)
     if policy.code_owners:
         yield from paths_without_approval(pull, counted, changed_paths)
 
 
-def _verdicts(pull: MergedPullRequest, published: datetime) -> dict[str, str]:
+def _verdicts(pull: MergedPullRequest, shown: Shown) -> dict[str, str]:
     """Everybody who approves, and why it does not count: empty if it does."""
-    return {review.user: _why_not(review, pull, published) for review in _latest(pull.reviews) if _approves(review)}
+    return {review.user: _why_not(review, pull, shown) for review in _latest(pull.reviews) if _approves(review)}
 
 
 def _latest(reviews: Iterable[Review]) -> list[Review]:
@@ -82,10 +93,10 @@ def _approves(review: Review) -> bool:
     return review.state is ReviewState.APPROVED
 
 
-def _why_not(review: Review, pull: MergedPullRequest, published: datetime) -> str:
+def _why_not(review: Review, pull: MergedPullRequest, shown: Shown) -> str:
     """Why an approval does not count; empty if it does."""
     makers = {login for commit in pull.source for login in (commit.author, commit.committer)}
-    if review.commit != pull.head:
+    if review.commit not in shown.heads | {pull.head}:
         return f"it is of {review.commit[:12]}, merged was {pull.head[:12]}"
     if _listed(review.user, {pull.author}):
         return "they opened the pull request"
@@ -93,7 +104,7 @@ def _why_not(review: Review, pull: MergedPullRequest, published: datetime) -> st
         return "they made a part of what it brings"
     if not _listed(review.user, pull.writers):
         return "they may not write to the repository"
-    if review.submitted_at < published:
+    if review.submitted_at < shown.since:
         return "it is older than the diff it would be an approval of"
     return ""
 

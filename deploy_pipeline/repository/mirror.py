@@ -18,6 +18,7 @@ from pathlib import Path
 
 from deploy_pipeline.errors import RefusedError, RepositoryUnreachable, UnknownRevision
 from deploy_pipeline.repository.git import GitResult, run_git
+from deploy_pipeline.repository.known import KnownObjects
 from deploy_pipeline.repository.locking import locked
 from deploy_pipeline.repository.objects import COMMIT_FORMAT, Blob, Commit, parse_commits
 from deploy_pipeline.repository.push import judge_push
@@ -29,6 +30,8 @@ _HEADS = "refs/heads/"
 _SUSPECT = "suspect"  # a file in the mirror after a read failed
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ABBREVIATED = re.compile(r"[0-9a-f]{4,64}")
+
+_LOG = ("log", "-z", "--no-color", "--no-show-signature", "--encoding=UTF-8", f"--format={COMMIT_FORMAT}")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Mirror:
         self._access = access
         self._path = path.absolute()
         self._timeout = timeout
+        self._known = KnownObjects()
 
     @property
     def url(self) -> str:
@@ -103,21 +107,24 @@ class Mirror:
 
     def commit(self, rev: str) -> Commit:
         """The commit of a branch, or of a full or abbreviated commit id; UnknownRevision names the nearest branches."""
-        return self.log(rev, 1)[0]
+        return self._by_id(rev) or self._known.remember(self.log(rev, 1)[0])
 
     def tree(self, rev: str) -> GitTree:
         """The files of a branch or commit, or of a tree given by its full id."""
-        if _SHA.fullmatch(rev) and self._probe("cat-file", "-t", rev).text.strip() == "tree":
-            return GitTree(rev, self._git)
-        return GitTree(self.commit(rev).tree, self._git)
+        sha = rev
+        if not self._known.is_tree(rev) and not self._is_tree(rev):
+            sha = self.commit(rev).tree
+        return self._known.tree(sha, lambda: GitTree(sha, self._git))
+
+    def _is_tree(self, rev: str) -> bool:
+        if not _SHA.fullmatch(rev) or self._known.commit(rev):
+            return False
+        return self._probe("cat-file", "-t", rev).text.strip() == "tree"
 
     def log(self, rev: str, limit: int, *, without: str = "") -> list[Commit]:
         """A commit and its ancestors, newest first, at most ``limit``; without those of the commit ``without``."""
         excluded = [f"^{self._resolve(without)}"] if without else []
-        output = self._git(
-            "log", "-z", "--no-color", "--no-show-signature", "--encoding=UTF-8", f"--max-count={limit}",
-            f"--format={COMMIT_FORMAT}", "--end-of-options", self._resolve(rev), *excluded, "--",
-        )  # fmt: skip
+        output = self._git(*_LOG, f"--max-count={limit}", "--end-of-options", self._resolve(rev), *excluded, "--")
         return list(parse_commits(output.stdout.decode(errors="replace")))
 
     def changed_files(self, older: str, newer: str) -> tuple[ChangedFile, ...]:
@@ -183,6 +190,7 @@ class Mirror:
 
     def _rebuild(self) -> None:
         """Fetch everything into a new mirror and let it replace the old one, which serves readers until then."""
+        self._known = KnownObjects()
         fresh = Path(tempfile.mkdtemp(prefix=f"{self._path.name}.new-", dir=self._path.parent))
         try:
             self._reached(self._run(("init", "--quiet", "--bare", "--template=", str(fresh)), cwd=fresh), "mirror")
@@ -210,6 +218,8 @@ class Mirror:
         """The full commit id. Only branch names and ids get to git: its revision syntax can do more than name."""
         if not self.exists():
             raise UnknownRevision(f"`{rev}` is not known: {self.url} was not fetched yet", hint="fetch first")
+        if self._by_id(rev):
+            return rev
         candidates = [_HEADS + rev] if not check_path(rev) else []
         candidates += [rev] if _ABBREVIATED.fullmatch(rev) else []
         for candidate in candidates:
@@ -221,6 +231,16 @@ class Mirror:
             f"`{rev}` is neither a branch nor a commit of {self.url}",
             hint="did you mean " + " or ".join(f"`{name}`" for name in near) + "?" if near else "push it first",
         )
+
+    def _by_id(self, rev: str) -> Commit | None:
+        """The commit of a full id; None if it is anything else, or not here."""
+        if not _SHA.fullmatch(rev) or not self.exists():
+            return None
+        if known := self._known.commit(rev):
+            return known
+        found = self._probe(*_LOG, "--max-count=1", "--end-of-options", rev, "--")
+        commits = list(parse_commits(found.stdout.decode(errors="replace"))) if found.returncode == 0 else []
+        return self._known.remember(commits[0]) if commits and commits[0].sha == rev else None
 
     # -- calling git -------------------------------------------------------------------------------------------------
 

@@ -66,6 +66,7 @@ class GitTree:
                 if entry.size > MAX_BYTES:
                     raise UnsafeTree(f"`{path}` is larger than {MAX_BYTES // _MIB} MiB")
                 content = self._blobs([entry.sha])[entry.sha]
+                self._keep({entry.sha: content})
             if entry.mode != SYMLINK:
                 return content
             path = _link_target(path, content)
@@ -80,9 +81,15 @@ class GitTree:
 
     def prefetch(self, folder: str) -> None:
         """Read all files below a folder by one call of git and keep them, if they are not too large for that."""
-        chosen = {path: entry for path, entry in self._entries.items() if _is_under(path, [folder])}
-        if sum(entry.size for entry in chosen.values()) <= _BATCH_BYTES:
-            self._read |= {entry.sha: content for _, entry, content in self._with_contents(chosen)}
+        wanted = {e.sha: e.size for path, e in self._entries.items() if _is_under(path, [folder])}
+        missing = wanted.keys() - self._read.keys()
+        if sum(wanted[sha] for sha in missing) <= _BATCH_BYTES:
+            self._keep(self._blobs(sorted(missing)))
+
+    def _keep(self, contents: Mapping[str, bytes]) -> None:
+        """Keep what was read, as long as all of it fits into a batch."""
+        if sum(map(len, (*self._read.values(), *contents.values()))) <= _BATCH_BYTES:
+            self._read |= contents
 
     def stored(self, paths: Iterable[str]) -> dict[str, bytes]:
         """Contents as they are stored, by path: of a symlink, where it leads. Raises UnsafeTree like :meth:`export`."""

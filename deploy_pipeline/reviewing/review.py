@@ -94,7 +94,7 @@ class _Review:
         channel = load_channel(tree, self.channel)
         change_set = plan_channel(self.deployer, channel, tree, progress=self.progress).change_set
         before = self.records.review(self.pull.number)
-        unchanged = before is not None and (before.candidate, before.digest) == (self.pull.head, change_set.digest)
+        unchanged = before is not None and before.digest == change_set.digest
         diff = self._show(candidate, change_set, before, unchanged=unchanged)
         self.records.remember_review(diff)
         self.say(StatusState.SUCCESS, summary(change_set))
@@ -116,6 +116,7 @@ class _Review:
             computed_at=now(),
             change_set=change_set.to_json(),
             news=_news(before, change_set),
+            refreshed=_refreshed(before, self.pull.head) if before and unchanged else (),
         )
         context = DiffContext(
             candidate=self.pull.head,
@@ -164,6 +165,11 @@ def _news(before: ReviewedDiff | None, change_set: ChangeSet) -> tuple[str, ...]
     if before.digest == change_set.digest:
         return before.news
     return differences(ChangeSet.from_json(before.change_set), change_set)
+
+
+def _refreshed(before: ReviewedDiff, head: str) -> tuple[str, ...]:
+    """The heads that showed the same digest, but for this one."""
+    return tuple(sorted({*before.refreshed, before.candidate} - {head}))
 
 
 def _written(time: datetime | None) -> str:

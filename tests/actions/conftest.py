@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,10 +17,13 @@ from deploy_pipeline.promotion import Promotion, promote, render
 from deploy_pipeline.release import AppResult, ReleaseResult, release_channel
 from deploy_pipeline.sandbox import SandboxCluster
 from deploy_pipeline.settings import Settings, tool_path
-from tests.support.origin import Origin
+from tests.support.origin import PROJECT, Origin, example_files
 
 if TYPE_CHECKING:
     from tests.actions.review_world import ReviewWorld
+
+PRODUCTION = "channels/prod.yaml"
+DEMO_SECRETS = PROJECT / "deploy_pipeline" / "demo" / "secrets"
 
 
 @dataclass(frozen=True)
@@ -89,26 +93,87 @@ def kubeconfig(sandbox_cluster: SandboxCluster, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def origin(tmp_path: Path) -> Origin:
+    """The example without its production channel, whose apps would be rendered each time; or what a stage left."""
+    return _origin(tmp_path)
+
+
+def _origin(folder: Path) -> Origin:
+    path = folder / "origin" / "example.git"
+    if path.exists():
+        return Origin(path, path.as_uri())
+    return Origin.create(path, {name: text for name, text in example_files().items() if name != PRODUCTION})
+
+
+@dataclass(frozen=True)
+class Stages:
+    """States of repository and cluster that many tests begin with: made once, and copied for each test."""
+
+    folder: Path
+
+    def copy(self, name: str, to: Path, prepare: Callable[[World], object]) -> None:
+        """Put the stage of this name into the folder of a test, before its fixtures look there."""
+        made = self.folder / name
+        if not made.exists():
+            self._make(made, prepare)
+        for part in ("origin", "cluster"):
+            shutil.copytree(made / part, to / part)
+
+    def _make(self, folder: Path, prepare: Callable[[World], object]) -> None:
+        kubeconfig = folder / "kubeconfig"
+        with SandboxCluster(folder / "cluster", rollout_seconds=0.05) as cluster:
+            cluster.write_kubeconfig(kubeconfig)
+            secrets = Path(shutil.copytree(DEMO_SECRETS, folder / "secrets"))
+            prepare(_world(_origin(folder), folder, kubeconfig, secrets))
+
+
+@pytest.fixture(scope="session")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> Stages:
+    """The stages of this worker."""
+    return Stages(tmp_path_factory.mktemp("stages"))
+
+
+@pytest.fixture
+def released_stage(stages: Stages, tmp_path: Path) -> None:
+    """The example, released to the channel ``test``."""
+    stages.copy("released", tmp_path, World.deliver)
+
+
+@pytest.fixture
+def released(released_stage: None, world: World) -> World:
+    """The example, released to the channel ``test``."""
+    return world
+
+
+@pytest.fixture
 def make_deployer(origin: Origin, kubeconfig: Path, secrets_dir: Path, tmp_path: Path) -> Callable[..., Deployer]:
     """Deployers that share the repository and the cluster, and no memory; each may differ in settings."""
 
     def make(**more: Any) -> Deployer:
-        settings = Settings(
-            repository=origin.url,
-            state_dir=tmp_path / "state",
-            kubeconfig=kubeconfig,
-            secrets_dir=secrets_dir,
-            lock_wait=8,
-            lock_seconds=5,
-        )
-        return Deployer.from_settings(settings.model_copy(update=more))
+        return _deployer(origin, tmp_path, kubeconfig, secrets_dir, **more)
 
     return make
 
 
+def _deployer(origin: Origin, folder: Path, kubeconfig: Path, secrets: Path, **more: Any) -> Deployer:
+    settings = Settings(
+        repository=origin.url,
+        state_dir=folder / "state",
+        kubeconfig=kubeconfig,
+        secrets_dir=secrets,
+        lock_wait=8,
+        lock_seconds=5,
+    )
+    return Deployer.from_settings(settings.model_copy(update=more))
+
+
+def _world(origin: Origin, folder: Path, kubeconfig: Path, secrets: Path) -> World:
+    return World(origin, _deployer(origin, folder, kubeconfig, secrets), kubeconfig, secrets)
+
+
 @pytest.fixture
 def world(origin: Origin, make_deployer: Callable[..., Deployer], kubeconfig: Path, secrets_dir: Path) -> World:
-    """The example on ``main``, nothing rendered, nothing released."""
+    """The example on ``main``; nothing rendered and nothing released, unless a stage was set."""
     return World(origin, make_deployer(), kubeconfig, secrets_dir)
 
 
@@ -116,15 +181,7 @@ def world(origin: Origin, make_deployer: Callable[..., Deployer], kubeconfig: Pa
 def small_world(tmp_path: Path, kubeconfig: Path, secrets_dir: Path) -> World:
     """An empty repository and an empty cluster."""
     origin = Origin.create(tmp_path / "origin" / "small.git", {"README.md": "nothing yet\n"})
-    settings = Settings(
-        repository=origin.url,
-        state_dir=tmp_path / "state",
-        kubeconfig=kubeconfig,
-        secrets_dir=secrets_dir,
-        lock_wait=8,
-        lock_seconds=5,
-    )
-    return World(origin, Deployer.from_settings(settings), kubeconfig, secrets_dir)
+    return _world(origin, tmp_path, kubeconfig, secrets_dir)
 
 
 @pytest.fixture

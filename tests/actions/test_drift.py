@@ -41,24 +41,23 @@ def the_object(result: DriftResult, app: str) -> ObjectDrift:
     return found
 
 
-def test_each_changed_field_names_its_writer(world: World) -> None:
+def test_each_changed_field_names_its_writer(released: World) -> None:
     """A patch, a scaling and an annotation by hand, each with the manager and the time that the server noted."""
-    world.deliver()
-    assert not check(world).drifted
+    assert not check(released).drifted
     patch = json.dumps({"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "evil:1"}]}}}})
-    world.kubectl("-n", "web", "patch", "deployment", "web", "--field-manager=alice", "--patch", patch)
-    world.kubectl("-n", "web", "scale", "deployment", "web", "--replicas=2")
+    released.kubectl("-n", "web", "patch", "deployment", "web", "--field-manager=alice", "--patch", patch)
+    released.kubectl("-n", "web", "scale", "deployment", "web", "--replicas=2")
     ours = ["--field-manager=deploy-pipeline", "--patch", '{"spec": {"progressDeadlineSeconds": 60}}']
-    world.kubectl("-n", "web", "patch", "deployment", "web", *ours)
-    world.kubectl("-n", "web", "annotate", "service", "web", "note=mine", "--field-manager=bob")
-    result = check(world)
+    released.kubectl("-n", "web", "patch", "deployment", "web", *ours)
+    released.kubectl("-n", "web", "annotate", "service", "web", "note=mine", "--field-manager=bob")
+    result = check(released)
     assert [app.app for app in result.apps if app.drifted] == ["web"]
     fields = {f"{item.ref.kind} {f.path}": f for item in app_of(result, "web").objects for f in item.fields}
     image = fields["Deployment spec.template.spec.containers[web].image"]
     assert (image.live, image.released) == ('"evil:1"', '"registry.example/feeds/web:1.8.0"')
     replicas = fields["Deployment spec.replicas"]
     assert (replicas.live, replicas.released) == ("2", "1")
-    live = json.loads(world.kubectl("-n", "web", "get", "deployment", "web", "--show-managed-fields", "-o", "json"))
+    live = json.loads(released.kubectl("-n", "web", "get", "deployment", "web", "--show-managed-fields", "-o", "json"))
     times = {(e["manager"], e.get("subresource", "")): e["time"] for e in live["metadata"]["managedFields"]}
     assert image.writer == Writer("alice", times["alice", ""])
     assert replicas.writer == Writer("kubectl", times["kubectl", "scale"])
@@ -69,38 +68,35 @@ def test_each_changed_field_names_its_writer(world: World) -> None:
     assert "test is not as it was released at" in text
 
 
-def test_a_field_that_was_removed_has_no_writer(world: World) -> None:
+def test_a_field_that_was_removed_has_no_writer(released: World) -> None:
     """Nobody owns what is not there."""
-    world.deliver()
     patch = json.dumps([{"op": "remove", "path": "/spec/selector/app.kubernetes.io~1name"}])
-    world.kubectl("-n", "web", "patch", "service", "web", "--type=json", "--field-manager=alice", "--patch", patch)
-    (field,) = the_object(result := check(world), "web").fields
+    released.kubectl("-n", "web", "patch", "service", "web", "--type=json", "--field-manager=alice", "--patch", patch)
+    (field,) = the_object(result := check(released), "web").fields
     assert (field.path, field.live, field.writer) == ('spec.selector["app.kubernetes.io/name"]', None, None)
     assert "      removed" in drift_text(result).splitlines()
 
 
-def test_an_object_that_is_gone_is_missing(world: World) -> None:
+def test_an_object_that_is_gone_is_missing(released: World) -> None:
     """The server knows nothing of who deleted it."""
-    world.deliver()
-    world.kubectl("-n", "web", "delete", "service", "web")
-    found = the_object(check(world), "web")
+    released.kubectl("-n", "web", "delete", "service", "web")
+    found = the_object(check(released), "web")
     assert (str(found.ref), found.deviation, found.writer) == ("Service web/web", Deviation.MISSING, None)
 
 
-def test_objects_under_our_labels_that_nobody_released_are_extra(world: World) -> None:
+def test_objects_under_our_labels_that_nobody_released_are_extra(released: World) -> None:
     """A copy somebody made is found with its maker, of whatever kind; what controllers derive from ours is not."""
-    world.deliver()
     labels = {"deploy-pipeline.io/channel": "test", "deploy-pipeline.io/app": "web"}
     copy = {"name": "copy", "namespace": "web", "labels": labels}
-    world.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": copy}))
+    released.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": copy}))
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": copy, "rules": []}
-    world.kubectl("create", "-f", "-", stdin=json.dumps(role))
-    world.kubectl("create", "namespace", "stray")
-    world.kubectl("label", "namespace", "stray", "deploy-pipeline.io/channel=test", "deploy-pipeline.io/app=gone")
-    world.kubectl("create", "namespace", "other")
-    world.kubectl("label", "namespace", "other", "deploy-pipeline.io/channel=prod", "deploy-pipeline.io/app=web")
+    released.kubectl("create", "-f", "-", stdin=json.dumps(role))
+    released.kubectl("create", "namespace", "stray")
+    released.kubectl("label", "namespace", "stray", "deploy-pipeline.io/channel=test", "deploy-pipeline.io/app=gone")
+    released.kubectl("create", "namespace", "other")
+    released.kubectl("label", "namespace", "other", "deploy-pipeline.io/channel=prod", "deploy-pipeline.io/app=web")
     owner = {"apiVersion": "v1", "kind": "Service", "name": "web", "controller": True}
-    owner["uid"] = world.object("service", "web", "web")["metadata"]["uid"]
+    owner["uid"] = released.object("service", "web", "web")["metadata"]["uid"]
     slice_of_web = {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
@@ -108,17 +104,17 @@ def test_objects_under_our_labels_that_nobody_released_are_extra(world: World) -
         "addressType": "IPv4",
         "endpoints": [],
     }
-    world.kubectl("create", "-f", "-", stdin=json.dumps(slice_of_web))
-    result = check(world)
+    released.kubectl("create", "-f", "-", stdin=json.dumps(slice_of_web))
+    result = check(released)
     extra = {(app.app, str(o.ref)): o for app in result.apps for o in app.objects if o.deviation is Deviation.EXTRA}
     assert set(extra) == {
         ("web", "ConfigMap web/copy"),
         ("web", "Role.rbac.authorization.k8s.io web/copy"),
         ("gone", "Namespace stray"),
     }
-    created = world.object("configmap", "copy", "web")["metadata"]["creationTimestamp"]
+    created = released.object("configmap", "copy", "web")["metadata"]["creationTimestamp"]
     assert extra["web", "ConfigMap web/copy"].writer == Writer("kubectl-create", created)
-    assert [o.deviation for app in check(world, apps=["archiver"]).apps for o in app.objects] == []
+    assert [o.deviation for app in check(released, apps=["archiver"]).apps for o in app.objects] == []
     assert result.unseen == ()
     assert not result.restorable
 
@@ -141,18 +137,17 @@ def test_a_job_that_removed_itself_is_no_drift(world: World) -> None:
     assert str(the_object(check(world), "web").ref) == "Job web/migrate"
 
 
-def test_secret_values_are_masked(world: World) -> None:
+def test_secret_values_are_masked(released: World) -> None:
     """Neither the released value nor the one that somebody put in its place shows anywhere."""
-    world.deliver()
-    before = world.object("secret", "feed-secrets", "archiver")["data"]
+    before = released.object("secret", "feed-secrets", "archiver")["data"]
     key = min(before)
     patch = json.dumps({"stringData": {key: "a-value-of-my-own"}})
-    world.kubectl("-n", "archiver", "patch", "secret", "feed-secrets", "--field-manager=alice", "--patch", patch)
-    result = check(world)
+    released.kubectl("-n", "archiver", "patch", "secret", "feed-secrets", "--field-manager=alice", "--patch", patch)
+    result = check(released)
     (field,) = the_object(result, "archiver").fields
     assert field.writer is not None
     assert field.writer.manager == "alice"
-    shown = f"{result!r} {drift_text(result)} {world.progress}"
+    shown = f"{result!r} {drift_text(result)} {released.progress}"
     assert "a-value-of-my-own" not in shown
     assert before[key] not in shown
     assert "<masked " in str(field.live)

@@ -22,7 +22,7 @@ from deploy_pipeline.deployer import Deployer
 from deploy_pipeline.healing import keep_released
 from deploy_pipeline.release import history
 from deploy_pipeline.settings import tool_path
-from tests.actions.conftest import World
+from tests.actions.conftest import Stages, World
 
 CHANNEL = "channels/test.yaml"
 KUSTOMIZATION = "kubernetes/apps/overlays/web-test/kustomization.yaml"
@@ -46,9 +46,18 @@ spec:
 
 
 @pytest.fixture
-def healing(world: World) -> World:
-    """The example released to a channel that heals."""
-    world.deliver({CHANNEL: world.origin.show("main", CHANNEL) + "drift: heal\n"})
+def healing_stage(stages: Stages, tmp_path: Path) -> None:
+    """The example, released to a channel that heals."""
+
+    def deliver(world: World) -> None:
+        world.deliver({CHANNEL: world.origin.show("main", CHANNEL) + "drift: heal\n"})
+
+    stages.copy("healing", tmp_path, deliver)
+
+
+@pytest.fixture
+def healing(healing_stage: None, world: World) -> World:
+    """The example, released to a channel that heals."""
     return world
 
 
@@ -343,7 +352,13 @@ keep_released(Deployer.from_settings(settings), "test", progress=lambda line: pr
 """
 
 
-@pytest.mark.parametrize("moment", ["Deployment web/web updated", "waiting: Deployment", "metabase: Helm release"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "Deployment web/web updated",
+        *(pytest.param(moment, marks=pytest.mark.long) for moment in ("waiting: Deployment", "metabase: Helm release")),
+    ],
+)
 def test_a_healing_that_was_killed_is_completed_by_the_next(healing: World, moment: str) -> None:
     """SIGKILL in the middle; the next check finishes, whether or not there is drift left."""
     before = states(healing)

@@ -153,17 +153,16 @@ def test_why_helm_refuses_an_innocent_chart_is_shown(world: World) -> None:
         world.promote()
 
 
-def test_what_a_failed_revision_made_is_pruned(world: World) -> None:
+def test_what_a_failed_revision_made_is_pruned(released: World) -> None:
     """Helm compares with the last deployed revision, which knows nothing of it."""
-    world.deliver()
-    channel = world.origin.show("main", CHANNEL).replace("1m30s", "4s")
+    channel = released.origin.show("main", CHANNEL).replace("1m30s", "4s")
     extra, hook = f"{TEMPLATES}/extra.yaml", f"{TEMPLATES}/hook.yaml"
     with pytest.raises(ReleaseFailed):
-        world.deliver({CHANNEL: channel, extra: config_map("a"), hook: FAILING_HOOK})
-    assert world.object("configmap", "extra", "metabase")
-    result = world.deliver({extra: None, hook: None})
+        released.deliver({CHANNEL: channel, extra: config_map("a"), hook: FAILING_HOOK})
+    assert released.object("configmap", "extra", "metabase")
+    result = released.deliver({extra: None, hook: None})
     assert changed(result).counts["prune"] == 1
-    assert world.object("configmap", "extra", "metabase") is None
+    assert released.object("configmap", "extra", "metabase") is None
 
 
 def test_what_left_while_a_revision_failed_is_shown_before_helm_deletes_it(world: World) -> None:
@@ -189,16 +188,15 @@ def test_what_left_while_a_revision_failed_is_shown_before_helm_deletes_it(world
     ],
     ids=["name", "namespace", "driver"],
 )
-def test_an_app_cannot_become_another_helm_release(world: World, old: str, new: str) -> None:
+def test_an_app_cannot_become_another_helm_release(released: World, old: str, new: str) -> None:
     """The old one would run on, and nobody would know."""
-    world.deliver()
-    channel = world.origin.show("main", CHANNEL).replace("    secrets: [metabase_database-backup]\n", "")
+    channel = released.origin.show("main", CHANNEL).replace("    secrets: [metabase_database-backup]\n", "")
     if "driver" in new:
         channel = channel[: channel.index("  - name: metabase")]
-    world.origin.commit("main", {CHANNEL: channel.replace(old, new)})
-    world.render()
+    released.origin.commit("main", {CHANNEL: channel.replace(old, new)})
+    released.render()
     with pytest.raises(OwnedByAnother, match="is the Helm release metabase/metabase in the cluster"):
-        world.promote()
+        released.promote()
 
 
 @pytest.mark.parametrize(
@@ -232,9 +230,8 @@ def test_an_answer_that_is_no_json_is_not_quoted(world: World, monkeypatch: pyte
     assert "hunter2secret" not in str(failed.value)
 
 
-def test_each_object_of_a_removed_app_is_read_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_object_of_a_removed_app_is_read_once(released: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """An app may own hundreds."""
-    world.deliver()
     read: list[str] = []
     live = Objects.live
 
@@ -242,10 +239,10 @@ def test_each_object_of_a_removed_app_is_read_once(world: World, monkeypatch: py
         read.append(str(ObjectRef.of(manifest)))
         return live(self, manifest)
 
-    world.origin.commit("main", {CHANNEL: WITHOUT_METABASE})
-    world.render()
+    released.origin.commit("main", {CHANNEL: WITHOUT_METABASE})
+    released.render()
     monkeypatch.setattr(Objects, "live", counted)
-    diff_promotion(world.deployer, "test", "main", progress=world.progress.append)
+    diff_promotion(released.deployer, "test", "main", progress=released.progress.append)
     assert read.count("Deployment.apps metabase/metabase") + read.count("Deployment metabase/metabase") == 1
 
 
@@ -266,18 +263,17 @@ def test_a_charts_definitions_are_shown_and_stay(world: World) -> None:
     assert "stays" in str(changed(result).apps)
 
 
-def test_helm_is_stopped_when_the_lock_is_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_helm_is_stopped_when_the_lock_is_lost(released: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would write on beside the release that took over."""
-    world.deliver()
     check = ChannelLock.check
 
     def lost(lock: ChannelLock) -> None:
         check(lock)
-        if "pending" in world.kubectl("get", "secrets", "--namespace", "metabase", "--show-labels"):
+        if "pending" in released.kubectl("get", "secrets", "--namespace", "metabase", "--show-labels"):
             raise RaceLost("the lock was lost")
 
     monkeypatch.setattr(ChannelLock, "check", lost)
     started = time.monotonic()
     with pytest.raises(DeployError, match="the lock was lost"):
-        world.deliver({f"{TEMPLATES}/extra.yaml": config_map("a"), f"{TEMPLATES}/hook.yaml": FAILING_HOOK})
+        released.deliver({f"{TEMPLATES}/extra.yaml": config_map("a"), f"{TEMPLATES}/hook.yaml": FAILING_HOOK})
     assert time.monotonic() - started < 45

@@ -53,15 +53,16 @@ def test_what_is_stored_is_what_helm_says(world: World) -> None:
     assert not left.is_installed
 
 
-def test_what_helm_cannot_read_is_no_revision(world: World) -> None:
+def test_what_helm_cannot_read_is_no_revision(released: World) -> None:
     """A record that was cut off is passed over, as Helm does."""
-    world.deliver()
     record = "sh.helm.release.v1.metabase.v2"
     labels = "owner=helm,name=metabase,status=deployed,version=2"
-    world.kubectl("create", "secret", "generic", record, "--namespace", "metabase", "--from-literal=release=H4sIAAAA")
-    world.kubectl("label", "secret", record, "--namespace", "metabase", *labels.split(","))
-    assert [revision.number for revision in revisions(world.deployer.cluster("test").connection, METABASE)] == [1]
-    assert json.loads(helm(world, "status", "metabase", "--output", "json"))["version"] == 1
+    released.kubectl(
+        "create", "secret", "generic", record, "--namespace", "metabase", "--from-literal=release=H4sIAAAA"
+    )
+    released.kubectl("label", "secret", record, "--namespace", "metabase", *labels.split(","))
+    assert [revision.number for revision in revisions(released.deployer.cluster("test").connection, METABASE)] == [1]
+    assert json.loads(helm(released, "status", "metabase", "--output", "json"))["version"] == 1
 
 
 def test_a_record_that_may_not_be_read_is_not_taken_for_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,9 +73,8 @@ def test_a_record_that_may_not_be_read_is_not_taken_for_none(world: World, monke
         stored_release(connection, METABASE)
 
 
-def test_helm_is_asked_once_where_nothing_changes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_helm_is_asked_once_where_nothing_changes(released: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The example's chart calls nothing that could give another result."""
-    world.deliver()
     asked: list[str] = []
 
     def counted(argv: list[str], **more: Any) -> ToolResult:
@@ -82,7 +82,7 @@ def test_helm_is_asked_once_where_nothing_changes(world: World, monkeypatch: pyt
         return run_tool(argv, **more)
 
     monkeypatch.setattr(helm_tool, "run_tool", counted)
-    world.release()
+    released.release()
     assert asked == ["upgrade"]
 
 

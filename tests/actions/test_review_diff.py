@@ -13,7 +13,7 @@ from deploy_pipeline.deployer import Deployer
 from deploy_pipeline.errors import ForgeUnreachable, ManifestRejected, RefusedError
 from deploy_pipeline.forge import NoForge
 from deploy_pipeline.reviewing import open_promotion, review_promotion
-from tests.actions.review_world import ReviewWorld
+from tests.actions.review_world import RUN, ReviewWorld
 from tests.actions.small import config_map, manifest
 from tests.support.github.faults import Fault, Kind
 
@@ -63,7 +63,7 @@ def test_a_passing_failure_takes_nothing_back(github: ReviewWorld) -> None:
     github.server.faults.add(Fault(Kind.SERVER_ERROR, "PATCH", "/comments", times=100))
     github.server.faults.add(Fault(Kind.SERVER_ERROR, "POST", "/comments", times=100))
     with pytest.raises(ForgeUnreachable):
-        github.review(pull)
+        github.review(pull, run_url=f"{RUN}-again")
     assert github.statuses(pull.head)[-1][0] == "error"
     assert github.records.review(pull.number) == shown
     assert github.diff_comment(pull) == comment

@@ -91,6 +91,24 @@ def test_what_is_shown_again_unchanged_stays_approved(github: ReviewWorld) -> No
     assert github.step() == "second"
 
 
+def test_a_refreshed_candidate_stays_approved(github: ReviewWorld) -> None:
+    """Another channel's release moves the candidate to a new commit of the same tree: what was approved is still it."""
+    github.begin()
+    pull = github.reviewed()
+    github.approve(pull)
+    approved = pull.head
+    github.origin.commit("releases/other", {"README.md": "released elsewhere\n"})
+    github.world.render()
+    assert github.found(pull).head != approved
+    again = github.review(pull)
+    assert again.unchanged
+    assert again.diff is not None
+    assert again.diff.refreshed == (approved,)
+    github.merge(pull)
+    github.release()
+    assert github.step() == "second"
+
+
 def test_what_changed_is_shown_as_news_and_approved_anew(github: ReviewWorld) -> None:
     """Somebody changes the cluster: the comment keeps saying what is new; older approvals are of the old."""
     github.begin()

@@ -21,7 +21,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from deploy_pipeline.forge import ReviewPolicy, SourceRange, reasons_against
+from deploy_pipeline.forge import ReviewPolicy, Shown, SourceRange, reasons_against
 from deploy_pipeline.forge.github import GitHubForge
 from deploy_pipeline.forge.github.connection import Connection
 from deploy_pipeline.forge.github.credentials import AppCredentials, Credentials, TokenCredentials
@@ -160,7 +160,7 @@ def test_a_promotion_from_pull_request_to_approved_merge(emulated: Emulated) -> 
     assert (facts.number, facts.head, facts.merged_by) == (opened.number, head, "bob")
     assert [(review.user, review.commit) for review in facts.reviews] == [("bob", head)]
     published = datetime(2020, 1, 1, tzinfo=timezone.utc)
-    assert reasons_against(facts, ReviewPolicy(), published=published, changed_paths=["app.yaml"]) == ()
+    assert reasons_against(facts, ReviewPolicy(), Shown(published, frozenset()), changed_paths=["app.yaml"]) == ()
 
 
 def test_a_dismissed_review_is_no_approval(emulated: Emulated) -> None:
@@ -177,7 +177,7 @@ def test_a_dismissed_review_is_no_approval(emulated: Emulated) -> None:
     facts = forge.merged_pull_request(merged["sha"], branch="releases/prod", before=before, source=SourceRange(before))
     assert facts is not None
     published = datetime(2020, 1, 1, tzinfo=timezone.utc)
-    assert "0 of 1 approvals" in reasons_against(facts, ReviewPolicy(), published=published, changed_paths=[])
+    assert "0 of 1 approvals" in reasons_against(facts, ReviewPolicy(), Shown(published, frozenset()), changed_paths=[])
 
 
 def test_a_list_of_many_pages_is_read_whole(emulated: Emulated) -> None:

@@ -11,6 +11,7 @@ from deploy_pipeline.forge import (
     MergedPullRequest,
     ReviewPolicy,
     ReviewState,
+    Shown,
     SourceCommit,
     SourceRange,
     reasons_against,
@@ -62,7 +63,7 @@ def verdict(found: MergedPullRequest | None, approvals: int = 1, *paths: str) ->
     """The decision on the facts."""
     assert found is not None
     policy = ReviewPolicy(approvals=approvals, code_owners=bool(paths))
-    return reasons_against(found, policy, published=LONG_AGO, changed_paths=paths)
+    return reasons_against(found, policy, Shown(LONG_AGO, frozenset()), changed_paths=paths)
 
 
 def test_the_facts_are_complete(world: World) -> None:

@@ -9,10 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy_pipeline.forge import MergedPullRequest, Review, ReviewPolicy, ReviewState, SourceCommit, reasons_against
+from deploy_pipeline.forge import (
+    MergedPullRequest,
+    Review,
+    ReviewPolicy,
+    ReviewState,
+    Shown,
+    SourceCommit,
+    reasons_against,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 HEAD, OLDER = "a" * 40, "b" * 40
+SHOWN = Shown(NOON, frozenset())
 APPROVED, REQUESTED = ReviewState.APPROVED, ReviewState.CHANGES_REQUESTED
 COMMENTED, DISMISSED = ReviewState.COMMENTED, ReviewState.DISMISSED
 
@@ -43,7 +52,7 @@ def pull(*reviews: Review) -> MergedPullRequest:
 
 def reasons(found: MergedPullRequest, approvals: int = 1) -> tuple[str, ...]:
     """The verdict where only the number of approvals matters."""
-    return reasons_against(found, ReviewPolicy(approvals), published=NOON, changed_paths=())
+    return reasons_against(found, ReviewPolicy(approvals), SHOWN, changed_paths=())
 
 
 @pytest.mark.parametrize(
@@ -85,6 +94,14 @@ def test_these_are_none(reviews: tuple[Review, ...], reason: str) -> None:
     found = reasons(pull(*reviews))
     assert found[0] == "0 of 1 approvals"
     assert [line.rpartition(": ")[2] for line in found[1:]] == ([reason] if reason else [])
+
+
+def test_an_approval_of_an_older_head_counts_if_that_showed_the_same() -> None:
+    """The pipeline made the newer head of a moved release branch; what was read is what is merged."""
+    found = pull(review(commit=OLDER))
+    policy = ReviewPolicy(1)
+    assert reasons_against(found, policy, Shown(NOON, frozenset({OLDER})), changed_paths=()) == ()
+    assert reasons_against(found, policy, Shown(NOON, frozenset({"c" * 40})), changed_paths=()) != ()
 
 
 def test_changes_requested_by_one_outweigh_the_approval_of_another() -> None:
@@ -173,14 +190,14 @@ def owned(*reviews: Review, text: str | None = OWNERS) -> MergedPullRequest:
 def test_the_last_line_that_matches_says_who_owns_a_path(approver: str, path: str, reason: str) -> None:
     """Users, teams and addresses; a line without owners frees a path; comments and sections are nothing."""
     policy = ReviewPolicy(1, code_owners=True)
-    found = reasons_against(owned(review(approver)), policy, published=NOON, changed_paths=[path])
+    found = reasons_against(owned(review(approver)), policy, SHOWN, changed_paths=[path])
     assert found == ((reason,) if reason else ())
 
 
 def test_an_approval_that_does_not_count_is_none_of_an_owner_either() -> None:
     """The owner approved an older head."""
     policy = ReviewPolicy(0, code_owners=True)
-    found = reasons_against(owned(review(commit=OLDER)), policy, published=NOON, changed_paths=["apps/a"])
+    found = reasons_against(owned(review(commit=OLDER)), policy, SHOWN, changed_paths=["apps/a"])
     assert found == ("no approval of @bob, who own apps/a",)
 
 
@@ -194,7 +211,7 @@ def test_an_approval_that_does_not_count_is_none_of_an_owner_either() -> None:
 def test_code_owners_that_cannot_be_had_are_a_reason(text: str | None, reason: str) -> None:
     """What is asked for and cannot be checked is not given."""
     policy = ReviewPolicy(1, code_owners=True)
-    found = reasons_against(owned(review(), text=text), policy, published=NOON, changed_paths=["x"])
+    found = reasons_against(owned(review(), text=text), policy, SHOWN, changed_paths=["x"])
     assert found == (reason,)
 
 
@@ -202,5 +219,5 @@ def test_many_paths_of_the_same_owners_are_one_reason() -> None:
     """The reason goes into a comment and a status."""
     paths = [f"apps/{number:02}" for number in range(30)]
     policy = ReviewPolicy(1, code_owners=True)
-    (reason,) = reasons_against(owned(review("cat")), policy, published=NOON, changed_paths=paths)
+    (reason,) = reasons_against(owned(review("cat")), policy, SHOWN, changed_paths=paths)
     assert reason.endswith("apps/08, apps/09 and 20 more")

@@ -23,10 +23,10 @@ from deploy_pipeline.pipeline.sensors import branch_sensors
 from deploy_pipeline.pipeline.stage import RESOURCES
 from deploy_pipeline.sandbox import SandboxCluster
 from deploy_pipeline.settings import Settings
-from tests.pipeline.conftest import Ticker
 from tests.support.github.server import GitHubServer
 from tests.support.github.state import Pull, Repository
 from tests.support.origin import Origin
+from tests.support.ticker import Ticker
 
 HOME = "acme/shop"
 DAGSTER = "https://dagster.example"

@@ -15,8 +15,8 @@ from deploy_pipeline.pipeline.schedules import drift_schedules
 from deploy_pipeline.pipeline.sensors import branch_sensors
 from deploy_pipeline.pipeline.stage import RESOURCES
 from deploy_pipeline.settings import Settings
-from tests.pipeline.conftest import Ticker
 from tests.support.origin import Origin
+from tests.support.ticker import Ticker
 
 
 @pytest.fixture(scope="module")

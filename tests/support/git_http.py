@@ -19,7 +19,7 @@ def serve_git(root: Path) -> Iterator[str]:
     """Serve the bare repositories under ``root``, readable and writable by everybody; yields the base URL."""
     handler = type("Handler", (GitHandler,), {"root": root})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = Thread(target=server.serve_forever, name="git-http", daemon=True)
+    thread = Thread(target=server.serve_forever, args=(0.05,), name="git-http", daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
@@ -33,6 +33,7 @@ class GitHandler(BaseHTTPRequestHandler):
     """Answers git's requests; the stand-in for a forge adds its own to them."""
 
     root: Path
+    disable_nagle_algorithm = True  # head and body are written one by one, and the client would acknowledge late
 
     def do_GET(self) -> None:  # noqa: D102 - named by http.server
         self._answer(b"")

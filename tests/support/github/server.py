@@ -69,7 +69,7 @@ class GitHubServer:
         handler = type("Handler", (_Handler,), {"root": root, "github": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
-        self._thread = Thread(target=self._server.serve_forever, name="github", daemon=True)
+        self._thread = Thread(target=self._server.serve_forever, args=(0.05,), name="github", daemon=True)
 
     @property
     def url(self) -> str:
