@@ -28,8 +28,9 @@ $(VENV): requirements/dev.txt pyproject.toml scripts/make_venv.py $(call unless_
 	@$(PYTHON) -I scripts/make_venv.py
 	@echo "$(CURDIR)" > $@
 
-$(TOOLS): scripts/fetch_tools.py $(call unless_here,.tools/bin/kubectl,$(TOOLS)) | $(VENV)
+$(TOOLS): scripts/fetch_tools.py scripts/fetch_registry.py $(call unless_here,.tools/bin/kubectl,$(TOOLS)) | $(VENV)
 	@$(BIN)/python -I scripts/fetch_tools.py --tests
+	@$(BIN)/python -I scripts/fetch_registry.py
 	@mkdir -p .tools && echo "$(CURDIR)" > $@
 
 demo: setup ## show the whole flow on this machine (FORGE=github: with pull requests)

@@ -35,7 +35,7 @@ def check_drift(deployer: Deployer, channel: str, *, apps: Collection[str] = (),
         progress(f"nothing was released to {channel} yet")
         return DriftResult(channel)
     tree = deployer.mirror.tree(last.commit)
-    plan = plan_channel(deployer, load_channel(tree, channel), tree, apps=apps, progress=progress)
+    plan = plan_channel(deployer, load_channel(tree, channel), tree, apps=apps, released=True, progress=progress)
     return drift_of(deployer, plan, last.commit, apps=apps, progress=progress)
 
 

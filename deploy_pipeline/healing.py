@@ -96,7 +96,7 @@ class _Healing:
         free_interrupted(self.deployer.cluster(self.channel), self.channel, self.progress)
         tree = self.deployer.mirror.tree(basis.last.commit)
         channel = load_channel(tree, self.channel)
-        plan = plan_channel(self.deployer, channel, tree, apps=self.apps, progress=self.progress)
+        plan = plan_channel(self.deployer, channel, tree, apps=self.apps, released=True, progress=self.progress)
         found = drift_of(self.deployer, plan, basis.last.commit, apps=self.apps, progress=self.progress)
         unapproved = tuple(_unapproved(plan.change_set, basis.approval))
         if unapproved:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from deploy_pipeline.admission import Admission, admit
 from deploy_pipeline.changes import ChangeSet, SecretVersion
 from deploy_pipeline.channels import App, Channel, Driver
 from deploy_pipeline.cluster.cluster import Cluster
@@ -32,13 +33,17 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class ChannelPlan:
-    """What a release of the channel would do. ``leaving``: what apps that left the channel still own."""
+    """What a release of the channel would do.
+
+    ``leaving``: what apps that left the channel still own. ``admission``: whether it may be released.
+    """
 
     channel: Channel
     cluster: Cluster
     change_set: ChangeSet
     apps: tuple[AppPlan, ...] = field(repr=False)
     leaving: dict[str, Inventory] = field(default_factory=dict, repr=False)
+    admission: Admission = field(default_factory=lambda: Admission(()), repr=False)
 
 
 def plan_channel(
@@ -47,11 +52,14 @@ def plan_channel(
     tree: GitTree,
     *,
     apps: Collection[str] = (),
+    released: bool = False,
     progress: Progress,
 ) -> ChannelPlan:
     """Plan all apps of a channel at this tree, or only those named. Writes nothing.
 
-    Raises one error that names every app that cannot be planned; ClusterUnreachable when nobody can tell.
+    ``released``: the tree was released already, so that its objects were admitted then. Raises one error that names
+    every app that cannot be planned, RefusedError for objects that are not admitted, and ClusterUnreachable when nobody
+    can tell.
     """
     for name in apps:
         channel.app(name)
@@ -62,10 +70,10 @@ def plan_channel(
     redactor = cluster.new_redactor()
     chosen = [app for app in channel.apps if not apps or app.name in apps]
     tree.prefetch(f"{RENDERED}/{channel.name}")
-    policy = deployer.released_channel(channel.name).prune
+    policy = deployer.released_channel(channel.name)
 
     def target(app: App) -> Target:
-        return Target(channel.name, app, tree, cluster, store, owned.get(app.name), redactor, progress, policy)
+        return Target(channel.name, app, tree, cluster, store, owned.get(app.name), redactor, progress, policy.prune)
 
     targets = [target(app) for app in chosen]
     for known in each(deployer, targets, known_secret_values, _name, f"channel {channel.name}"):
@@ -82,14 +90,24 @@ def plan_channel(
     )
     plans = settled(channel.name, cluster, plans, whole=not apps)
     each(deployer, plans, check_limit, lambda plan: plan.changes.app, f"channel {channel.name}")
+    admission = Admission(tuple(plans))
+    if not released:
+        admission = admit(
+            channel.name,
+            plans,
+            policy=policy.admission,
+            settings=deployer.settings,
+            cluster=cluster,
+            progress=progress,
+        )
     change_set = ChangeSet(
         channel=channel.name,
         cluster=cluster_uid,
         tree=tree.sha,
-        apps=tuple(plan.changes for plan in plans),
+        apps=tuple(plan.changes for plan in admission.plans),
         secrets=tuple(_version(store.read(name), redactor) for name in _secret_names(chosen)),
     )
-    return ChannelPlan(channel, cluster, change_set, tuple(plans), leaving)
+    return ChannelPlan(channel, cluster, change_set, admission.plans, leaving, admission)
 
 
 def each(

@@ -157,6 +157,7 @@ def _head(deployer: Deployer, channel: str, commit: str, progress: Progress) -> 
 def _plan(deployer: Deployer, channel: str, head: str, progress: Progress) -> ChannelPlan:
     tree = deployer.mirror.tree(head)
     plan = plan_channel(deployer, load_channel(tree, channel), tree, progress=progress)
+    plan.admission.check_images()
     progress(f"{channel}: {summary(plan.change_set)}; digest {plan.change_set.digest}")
     return plan
 

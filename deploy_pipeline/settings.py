@@ -84,6 +84,25 @@ class Settings(BaseSettings):
     allowed_sources: str = Field(
         "", description="URL prefixes that `sources` in deploy.yaml may name, separated by commas; empty: none."
     )
+    allowed_kinds: str = Field(
+        "",
+        description="Cluster-wide kinds that every channel may have, separated by commas: `ClusterRole`, "
+        "`ClusterIssuer.cert-manager.io`; `*` for all. Each channel's `allow` adds to it; so with the next two.",
+    )
+    allowed_namespaces: str = Field(
+        "", description="Namespaces besides an app's own that every channel may write into: glob patterns."
+    )
+    allowed_registries: str = Field(
+        "", description="Registries, or repositories in them, that images may come from; empty: any, or `allow`'s."
+    )
+    registries: str = Field(
+        "",
+        description="Registries that may be asked whether images exist, separated by commas: `docker.io`, `*.pkg.dev`, "
+        "`http://localhost:5000`; besides those that DEPLOY_DOCKER_CONFIG has credentials for. Nobody else is asked.",
+    )
+    docker_config: Path | None = Field(
+        None, description="Docker configuration with credentials for registries; helper programs in it are not run."
+    )
     poll_seconds: int = Field(15, ge=1, description="Interval of the branch sensors, in seconds.")
     drift_schedule: str = Field(
         "*/30 * * * *", description="Cron of the drift check of channels that set no `drift_schedule`."

@@ -5,6 +5,7 @@ files that exist inside the tree, and names that git, Kubernetes and Helm all ac
 reported at once.
 """
 
+from deploy_pipeline.channels.admission import AdmissionPolicy, Allow
 from deploy_pipeline.channels.channel import App, Channel, Driver
 from deploy_pipeline.channels.deploy_file import DEPLOY_FILE, DeployFile, Source
 from deploy_pipeline.channels.duration import format_duration, parse_duration
@@ -16,6 +17,8 @@ from deploy_pipeline.channels.tree import Tree, WorkingTree
 
 __all__ = [
     "DEPLOY_FILE",
+    "AdmissionPolicy",
+    "Allow",
     "App",
     "Channel",
     "DeployFile",

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
+from deploy_pipeline.channels.admission import AdmissionPolicy, Allow, Images
 from deploy_pipeline.channels.cron import check_cron
 from deploy_pipeline.channels.document import Document, NotText, read_document
 from deploy_pipeline.channels.duration import parse_duration
@@ -192,6 +193,18 @@ class ChannelFile(Section):
         (), description="Kinds that are pruned or recreated only if named here. Read from what was released last."
     )
     ignore: tuple[IgnoreRule, ...] = Field((), description="Fields that somebody else owns, in all kustomize apps.")
+    allow: Allow = Field(
+        default_factory=Allow,
+        description="Kinds and namespaces beyond the apps' own, and the registries of images. "
+        "Read from what was released last.",
+    )
+    plain_secrets: Literal["warn", "refuse"] = Field(
+        "warn", description="What a Secret with values in git brings about. Read from what was released last."
+    )
+    images: Images = Field(
+        "check",
+        description="Whether new images must exist in their registry; `digest` also pins the tags of kustomize apps.",
+    )
 
 
 @dataclass(frozen=True)
@@ -208,6 +221,7 @@ class Channel:
     drift: Literal["report", "heal"] = "report"
     prune: PrunePolicy = field(default_factory=PrunePolicy)
     promotion: PromotionPolicy = field(default_factory=PromotionPolicy)
+    admission: AdmissionPolicy = field(default_factory=AdmissionPolicy)
     path: str = ""
 
     @property
@@ -236,7 +250,12 @@ def read_channel_document(content: bytes | str, path: str) -> Document:
 
 def check_channel(document: Document, files: Files | None) -> tuple[Channel | None, list[Fault]]:
     """The channel that a document describes, or None; and all faults. Without files, paths are not looked up."""
-    nested: dict[str, type[Section]] = {"releases": App, "ignore": IgnoreRule, "releases.ignore": IgnoreRule}
+    nested: dict[str, type[Section]] = {
+        "releases": App,
+        "ignore": IgnoreRule,
+        "releases.ignore": IgnoreRule,
+        "allow": Allow,
+    }
     file, faults = check(ChannelFile, document, files, nested=nested)
     faults += _clashes(document)
     return (None, faults) if file is None or faults else (_channel(file, document.path), [])
@@ -256,6 +275,7 @@ def _channel(file: ChannelFile, path: str) -> Channel:
         promotion=PromotionPolicy(
             file.reviews, file.code_owners, file.accept_change_set, file.promote, file.promote_from
         ),
+        admission=AdmissionPolicy(file.allow, file.plain_secrets, file.images),
         path=path,
     )
 

@@ -17,7 +17,7 @@ def json_schema() -> dict[str, Any]:
     definitions = channel.pop("$defs")
     definitions["App"]["allOf"] = [_rules(driver) for driver in Driver]
     definitions["Channel"] = channel
-    for section in ("App", "Channel"):
+    for section in ("Allow", "App", "Channel"):
         _allow_empty(definitions[section])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -45,6 +45,6 @@ def _rules(driver: Driver) -> dict[str, Any]:
 def _allow_empty(section: dict[str, Any]) -> None:
     """A key with nothing after it counts as absent, so null is allowed wherever a key may be left out."""
     for key, schema in section["properties"].items():
-        if key not in section["required"] and {"type": "null"} not in schema.get("anyOf", ()):
+        if key not in section.get("required", ()) and {"type": "null"} not in schema.get("anyOf", ()):
             description = schema.pop("description")
             section["properties"][key] = {"anyOf": [schema, {"type": "null"}], "description": description}

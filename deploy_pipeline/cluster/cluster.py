@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cached_property
@@ -12,7 +13,7 @@ from deploy_pipeline.cluster.apply import Objects
 from deploy_pipeline.cluster.connection import Connection
 from deploy_pipeline.cluster.inventory import Inventories
 from deploy_pipeline.cluster.labelled import Labelled
-from deploy_pipeline.cluster.lock import ChannelLock
+from deploy_pipeline.cluster.lock import ChannelLock, locked_channels
 from deploy_pipeline.cluster.records import Records
 from deploy_pipeline.cluster.resources import Resources
 from deploy_pipeline.cluster.system import SystemDocuments
@@ -69,6 +70,15 @@ class Cluster:
         return str(answer.body["metadata"]["uid"])
 
     @cached_property
+    def version(self) -> str:
+        """The version of its Kubernetes, such as ``1.36``."""
+        answer = self.connection.get("/version")
+        match = re.match(r"v?(\d+\.\d+)", str(answer.body.get("gitVersion"))) if answer.ok else None
+        if not match:
+            raise ClusterUnreachable(f"the version of the cluster at {self.connection.host} cannot be read")
+        return match[1]
+
+    @cached_property
     def _mask_key(self) -> bytes:
         return self.documents.mask_key()
 
@@ -94,6 +104,13 @@ class Cluster:
     def inventories(self, channel: str) -> Inventories:
         """What the apps of a channel own here."""
         return Inventories(self.documents, channel)
+
+    def namespaces_of_others(self, channel: str) -> dict[str, str]:
+        """The namespaces in which other channels have objects and this one has none, each with such a channel."""
+        others = [name for name in locked_channels(self.connection, self.documents) if name != channel]
+        found = {namespace: name for name in others for namespace in self.inventories(name).namespaces()}
+        own = self.inventories(channel).namespaces() if found else frozenset()
+        return {namespace: name for namespace, name in found.items() if namespace not in own}
 
     def records(self, channel: str) -> Records:
         """What was approved and released for a channel."""

@@ -70,6 +70,11 @@ class Inventories:
         found = self._documents.list(f"{_KIND}.{self._channel}").values()
         return {document["app"]: _from_json(document) for document in found if document}
 
+    def namespaces(self) -> frozenset[str]:
+        """The namespaces that the channel's apps brought, or have objects in."""
+        refs = [ref for inventory in self.all().values() for ref in inventory.refs]
+        return frozenset(ref.namespace or ref.name for ref in refs if ref.namespace or ref.kind == "Namespace")
+
     def put(self, inventory: Inventory) -> None:
         """Replace the inventory of one app."""
         self._documents.change(f"{_KIND}.{self._channel}", self._name(inventory.app), lambda _: _to_json(inventory))

@@ -22,10 +22,22 @@ from deploy_pipeline.cluster.connection import Answer, Connection
 from deploy_pipeline.cluster.system import SystemDocuments
 from deploy_pipeline.errors import ChannelLocked, DeployError, RaceLost
 
+_PREFIX = "channel."
 _RENEWALS = 5  # in the time the lock lives without
 _SAFE = 0.75  # the part of that time in which its holder still trusts it: nobody else has taken it by then
 _POLL = 0.5
 _CLOCK_SKEW = 60.0
+
+
+def locked_channels(connection: Connection, documents: SystemDocuments) -> tuple[str, ...]:
+    """Every channel that was ever promoted to or released in the cluster: their locks stay when nobody holds them."""
+    answer = documents.checked(connection.get(_path(documents)), "the locks")
+    names = (str(lease["metadata"]["name"]) for lease in answer.body.get("items") or ())
+    return tuple(sorted(name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX)))
+
+
+def _path(documents: SystemDocuments) -> str:
+    return f"/apis/coordination.k8s.io/v1/namespaces/{documents.namespace}/leases"
 
 
 class ChannelLock:
@@ -36,8 +48,8 @@ class ChannelLock:
         self._documents = documents
         self._channel = channel
         self._seconds = seconds
-        self._path = f"/apis/coordination.k8s.io/v1/namespaces/{documents.namespace}/leases"
-        self._name = f"channel.{channel}"
+        self._path = _path(documents)
+        self._name = f"{_PREFIX}{channel}"
         self._lost = threading.Event()
         self._abandoned = threading.Event()
         self._safe_until = 0.0

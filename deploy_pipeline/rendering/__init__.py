@@ -7,9 +7,11 @@ anything: files come out of git checked, tools run isolated, addresses must be a
 from deploy_pipeline.rendering.apps import KUBE_VERSION
 from deploy_pipeline.rendering.candidate import RenderResult, render_candidate, render_commit
 from deploy_pipeline.rendering.manifests import RENDERED, parse_manifests, read_rendered, rendered_path
+from deploy_pipeline.rendering.schemas import PLACEHOLDER, schema_faults
 
 __all__ = [
     "KUBE_VERSION",
+    "PLACEHOLDER",
     "RENDERED",
     "RenderResult",
     "parse_manifests",
@@ -17,4 +19,5 @@ __all__ = [
     "render_candidate",
     "render_commit",
     "rendered_path",
+    "schema_faults",
 ]

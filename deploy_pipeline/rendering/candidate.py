@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,13 @@ from deploy_pipeline.channels import Channel, load_channels, load_deploy_file
 from deploy_pipeline.errors import RaceLost, RefusedError, RenderFailed
 from deploy_pipeline.isolation import network_of_isolated_tools
 from deploy_pipeline.private_files import sweep
-from deploy_pipeline.rendering.apps import RenderedApp, Workplace, render_apps
+from deploy_pipeline.rendering.apps import KUBE_VERSION, RenderedApp, Workplace, render_apps
 from deploy_pipeline.rendering.history import candidate_message, candidate_parents, tool_versions
-from deploy_pipeline.rendering.manifests import read_rendered
+from deploy_pipeline.rendering.manifests import Manifest, read_rendered, rendered_path
 from deploy_pipeline.rendering.memory import RenderMemory
+from deploy_pipeline.rendering.pinning import pinned
 from deploy_pipeline.rendering.projection import Projection, project
+from deploy_pipeline.rendering.schemas import schema_faults
 from deploy_pipeline.rendering.vendoring import Vendoring, vendor_all
 from deploy_pipeline.repository import Blob, Commit, Mirror, candidate_branch, is_source_branch
 from deploy_pipeline.settings import Settings
@@ -176,23 +178,23 @@ class _Render:
             vendoring = Vendoring(root, private, self.settings)
             vendor_all(vendoring, (app.helm_chart for channel in channels for app in channel.apps if app.helm_chart))
             rendered = render_apps(channels, Workplace(root, private, self.settings, shapes), self.progress)
+            rendered = pinned(rendered, channels, self.settings)
         return self.mirror.write_tree(_files(projection, vendoring, rendered))
 
     def _describe(self, tree: str, channels: Sequence[Channel], warnings: Sequence[str]) -> RenderResult:
         candidate = self.mirror.tree(tree)
         apps = tuple((channel.name, app.name) for channel in channels for app in channel.apps)
-        counts = {pair: len(read_rendered(candidate, *pair)) for pair in apps}
-        empty = [
-            f"{channel}/{app} renders to no object at all" for (channel, app), count in counts.items() if not count
-        ]
+        objects = {pair: read_rendered(candidate, *pair) for pair in apps}
+        empty = [f"{'/'.join(pair)} renders to no object at all" for pair, found in objects.items() if not found]
+        broken = [warning for pair, found in objects.items() for warning in _schema_warnings(*pair, found)]
         return RenderResult(
             self.branch,
             candidate_branch(self.branch),
             tree=tree,
             channels=tuple(channel.name for channel in channels),
             apps=apps,
-            objects=sum(counts.values()),
-            warnings=(*warnings, *empty),
+            objects=sum(map(len, objects.values())),
+            warnings=(*warnings, *empty, *broken),
             isolation=network_of_isolated_tools().value,
         )
 
@@ -210,6 +212,14 @@ class _Render:
 def _files(projection: Projection, vendoring: Vendoring, rendered: Sequence[RenderedApp]) -> dict[str, Blob]:
     kept = {path: blob for path, blob in projection.files.items() if path not in vendoring.removed}
     return kept | vendoring.added | {app.path: Blob(content=app.content) for app in rendered}
+
+
+def _schema_warnings(channel: str, app: str, manifests: Sequence[Manifest]) -> Iterator[str]:
+    """What the schemas say, before any cluster is asked. No more than warnings: the cluster's version decides."""
+    for manifest in manifests:
+        for fault in schema_faults(manifest, KUBE_VERSION):
+            named = f"{manifest['kind']} {manifest['metadata']['name']}"
+            yield f"{rendered_path(channel, app)}: {named}: {fault} (schema of Kubernetes {KUBE_VERSION})"
 
 
 def _digest(inputs: Any) -> str:

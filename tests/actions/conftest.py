@@ -163,6 +163,7 @@ def _deployer(origin: Origin, folder: Path, kubeconfig: Path, secrets: Path, **m
         secrets_dir=secrets,
         lock_wait=8,
         lock_seconds=5,
+        allowed_kinds="*",
     )
     return Deployer.from_settings(settings.model_copy(update=more))
 

@@ -97,6 +97,7 @@ class Stage:
             system_namespace=f"{name}-system",
             lock_wait=20,
             lock_seconds=10,
+            allowed_kinds="*",
         )
         view = ClusterView(kubeconfig)
         world = World(origin, Deployer.from_settings(settings), kubeconfig, directory)

@@ -1,0 +1,69 @@
+"""What is judged: the objects that a release would write for one app, taken from its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from deploy_pipeline.changes import Operation
+from deploy_pipeline.cluster.objects import Manifest, ObjectRef
+from deploy_pipeline.drivers.plan import AppPlan
+from deploy_pipeline.rendering import read_rendered, rendered_path
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One app as it is judged: its objects with namespaces settled, and what of them lies in git.
+
+    ``namespace`` is the one that the channel file gives it, ``release`` the Helm release that is kept there, if any.
+    ``written`` are the objects that a release would send as they are rendered, hooks included; ``rendered`` is what git
+    has of them.
+    """
+
+    app: str
+    file: str
+    namespace: str | None
+    release: str = ""
+    written: tuple[Manifest, ...] = field(default=(), repr=False)
+    rendered: tuple[Manifest, ...] = field(default=(), repr=False)
+
+
+def subject_of(plan: AppPlan, is_namespaced: Callable[[Manifest], bool]) -> Subject | None:
+    """What is judged of an app; None if a release would write nothing for it."""
+    if plan.changes.is_empty or plan.changes.removed:
+        return None
+    target = plan.target
+    namespace = target.app.namespace
+    written = tuple(_settled(manifest, is_namespaced(manifest), namespace) for manifest in _written(plan))
+    refs = {ObjectRef.of(manifest) for manifest in written}
+    found = read_rendered(target.tree, target.channel, target.app.name)
+    return Subject(
+        app=target.app.name,
+        file=rendered_path(target.channel, target.app.name),
+        namespace=namespace,
+        release=target.app.helm_name or "",
+        written=written,
+        rendered=tuple(manifest for manifest in found if _located(manifest, namespace) in refs),
+    )
+
+
+def _written(plan: AppPlan) -> Iterator[Manifest]:
+    changed = {change.ref for change in plan.changes.changed}
+    for step in plan.steps:
+        if step.owned and step.change.operation is not Operation.NONE:
+            yield step.desired
+    yield from (manifest for manifest in plan.watched if ObjectRef.of(manifest) in changed)
+    yield from plan.hooks
+
+
+def _settled(manifest: Manifest, namespaced: bool, namespace: str | None) -> Manifest:
+    """With the namespace that the object will have: the server ignores the one of a cluster-wide kind."""
+    metadata = {key: value for key, value in manifest["metadata"].items() if key != "namespace"}
+    if namespaced:
+        metadata["namespace"] = manifest["metadata"].get("namespace") or namespace or "default"
+    return {**manifest, "metadata": metadata}
+
+
+def _located(manifest: Manifest, namespace: str | None) -> ObjectRef:
+    ref = ObjectRef.of(manifest)
+    return ObjectRef(ref.group, ref.kind, ref.namespace or namespace or "default", ref.name)
