@@ -39,9 +39,9 @@ def placed(small: Small, app: str, *manifests: dict[str, Any], channel: str = "t
     small.files[f"apps/{channel}-{app}/kustomization.yaml"] = yaml.safe_dump({"resources": ["objects.yaml"]})
 
 
-def inside(namespace: str, name: str = "web", **data: str) -> dict[str, Any]:
+def inside(namespace: str, name: str = "web") -> dict[str, Any]:
     """A ConfigMap that names its namespace."""
-    made = config_map(name, **(data or {"a": "1"}))
+    made = config_map(name, a="1")
     made["metadata"]["namespace"] = namespace
     return made
 
