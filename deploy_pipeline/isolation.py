@@ -16,6 +16,7 @@ from enum import Enum
 from functools import cache
 
 _MIB = 1024 * 1024
+MEMORY_LIMIT = 2048 * _MIB
 _TRIAL_SECONDS = 10.0
 # prctl(2), PR_SET_PDEATHSIG: the signal comes when the thread that started the tool ends, and that one waits for it.
 # It stands last, since a change of privileges takes it back.
@@ -57,7 +58,7 @@ def limit(pid: int, cpu_seconds: int) -> None:
         return
     limits = {
         resource.RLIMIT_CPU: cpu_seconds,
-        resource.RLIMIT_DATA: 2048 * _MIB,
+        resource.RLIMIT_DATA: MEMORY_LIMIT,
         resource.RLIMIT_FSIZE: 256 * _MIB,
         resource.RLIMIT_NOFILE: 1024,
         resource.RLIMIT_CORE: 0,

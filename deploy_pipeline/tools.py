@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 import select
 import selectors
 import signal
@@ -21,11 +22,12 @@ from pathlib import Path
 from typing import IO, cast
 
 from deploy_pipeline.errors import ToolStopped
-from deploy_pipeline.isolation import launcher, limit
+from deploy_pipeline.isolation import MEMORY_LIMIT, launcher, limit
 
 _OUTPUT_LIMIT = 64 * 1024 * 1024
 _CHUNK = 65536
 _LOOK = 0.5
+_NO_MEMORY = re.compile(rb"(runtime: .*\n)*fatal error: .*(out of|cannot allocate) memory")  # as Go's runtime says it
 _REFUSING = "http://127.0.0.1:9"  # the discard port: nobody listens
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _FOREIGN = ("HELM_", "GIT_", "DEPLOY_", "DAGSTER_")
@@ -77,15 +79,15 @@ def run_tool(
         stdout, stderr = _communicate(process, stdin, watch, output_limit)
         _wait(process, watch)
     except TimeoutError:
-        raise ToolStopped(f"{_name(argv)} took longer than {timeout:g} s and was stopped") from None
+        raise _stopped(argv, f"took longer than {timeout:g} s and was stopped") from None
     except OverflowError:
-        raise ToolStopped(f"{_name(argv)} printed more than {output_limit} bytes and was stopped") from None
+        raise _stopped(argv, f"printed more than {output_limit} bytes and was stopped") from None
     finally:
         _end(process)
     if process.returncode == -signal.SIGKILL:
-        raise ToolStopped(
-            f"{_name(argv)} was killed: it took more than {cpu_seconds} s of CPU time, or the machine ran out of memory"
-        )
+        raise _stopped(argv, f"was killed: it took more than {cpu_seconds} s of CPU time, or the machine has no memory")
+    if process.returncode and _NO_MEMORY.match(stderr):
+        raise _stopped(argv, f"needs more than {MEMORY_LIMIT // 1024 // 1024} MiB of memory")
     seconds = time.monotonic() - started
     return ToolResult(stdout, stderr.decode(errors="replace"), process.returncode, seconds)
 
@@ -214,6 +216,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream:
             stream.close()
+
+
+def _stopped(argv: Sequence[str], reason: str) -> ToolStopped:
+    hint = "find out what makes it that large or slow; docs/security.md has the limits"
+    return ToolStopped(f"{_name(argv)} {reason}", hint=hint)
 
 
 def _name(argv: Sequence[str]) -> str:

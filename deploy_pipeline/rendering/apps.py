@@ -101,7 +101,10 @@ def render_apps(
         raise RenderFailed(f"{len(faults)} of {len(pairs)} apps cannot be rendered", details=sorted(faults))
     _check_shared(channels, rendered)
     if sum(len(one.content) for one in rendered) > MAX_CANDIDATE_BYTES:
-        raise RenderFailed(f"the branch renders to more than {MAX_CANDIDATE_BYTES // 1024 // 1024} MiB of manifests")
+        raise RenderFailed(
+            f"the branch renders to more than {MAX_CANDIDATE_BYTES // 1024 // 1024} MiB of manifests",
+            hint="deploy parts of it from a repository of their own",
+        )
     return rendered
 
 
@@ -110,10 +113,18 @@ def _render(channel: str, app: App, workplace: Workplace) -> RenderedApp:
     command = _kustomize(app, workplace) if app.driver is Driver.KUSTOMIZE else _helm(app, workplace)
     result = run_tool(command, cwd=workplace.root, env=env, timeout=timeout, output_limit=MAX_APP_BYTES, offline=True)
     if result.returncode:
-        raise RenderFailed(f"{Path(command[0]).name} {command[1]} failed", details=result.stderr.splitlines())
+        tool = Path(command[0]).name
+        raise RenderFailed(
+            f"{tool} {command[1]} failed",
+            details=result.stderr.splitlines(),
+            hint=f"mend it in a checkout, where `{tool} {' '.join(command[1:4])}` says the same",
+        )
     manifests = parse_manifests(result.stdout, directory=workplace.root, env=env, timeout=timeout)
     if len(manifests) > MAX_APP_OBJECTS:
-        raise RenderFailed(f"it renders to {len(manifests)} objects, more than the {MAX_APP_OBJECTS} an app may have")
+        raise RenderFailed(
+            f"it renders to {len(manifests)} objects, more than the {MAX_APP_OBJECTS} an app may have",
+            hint="make several apps of it",
+        )
     if app.driver is Driver.KUSTOMIZE:
         manifests = [_labelled(manifest, channel, app.name) for manifest in manifests]
     return RenderedApp(channel, app, tuple(manifests), write_manifests(manifests, header(channel, app)))

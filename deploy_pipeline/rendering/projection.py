@@ -55,7 +55,7 @@ def project(tree: GitTree, deploy_file: DeployFile, settings: Settings) -> Proje
 def is_allowed(url: str, settings: Settings) -> bool:
     """Whether the deployer lets branches name this address: one of its prefixes, up to a whole part of the path."""
     prefixes = [prefix.strip() for prefix in settings.allowed_sources.split(",") if prefix.strip()]
-    if ".." in url or "%" in url or "\\" in url:
+    if ".." in url or "%" in url or "\\" in url or not url.isprintable():
         return False
     return any(url == prefix or url.startswith(prefix.rstrip("/") + "/") for prefix in prefixes)
 

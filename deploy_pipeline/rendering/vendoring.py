@@ -160,9 +160,14 @@ def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
 
 def vendor_all(vendoring: Vendoring, charts: Iterable[str]) -> None:
     """Vendor each chart; RenderFailed with the faults of all of them."""
-    faults = [fault for chart in dict.fromkeys(charts) if (fault := _attempt(vendoring, chart))]
+    names = list(dict.fromkeys(charts))
+    faults = [fault for chart in names if (fault := _attempt(vendoring, chart))]
     if faults:
-        raise RenderFailed(f"{len(faults)} charts lack dependencies", details=faults)
+        raise RenderFailed(
+            f"{len(faults)} of {len(names)} charts cannot be used with what they depend on",
+            details=faults,
+            hint="mend them in a checkout, where `helm dependency list` and `helm lint` read the same files",
+        )
 
 
 def _attempt(vendoring: Vendoring, chart: str) -> str:

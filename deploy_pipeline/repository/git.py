@@ -22,6 +22,12 @@ from git.exc import GitCommandNotFound
 
 from deploy_pipeline.errors import RepositoryUnreachable, SettingsError, UnsafeTree
 
+_OLD_AND_HARMLESS = ("zeroPaddedFilemode", "badTimezone", "missingSpaceBeforeDate", "missingNameBeforeEmail")
+# Submodules and such paths are refused for the branch that holds them (tree.py); here they would stop all branches.
+_REFUSED_LATER = (
+    "hasDot hasDotdot hasDotgit gitmodulesBlob gitmodulesLarge gitmodulesMissing gitmodulesName gitmodulesParse "
+    "gitmodulesPath gitmodulesSymlink gitmodulesUpdate gitmodulesUrl"
+).split()
 # Pinned, so that the configuration of the machine cannot change what is fetched, run or written.
 _CONFIG = (
     ("core.hooksPath", os.devnull),
@@ -33,12 +39,9 @@ _CONFIG = (
     ("fetch.recurseSubmodules", "false"),
     ("push.recurseSubmodules", "no"),
     ("push.gpgSign", "false"),
-    # Objects from outside are checked. What is tolerated here is old and harmless: real histories hold it.
+    # Objects from outside are checked, but for two kinds of faults.
     ("fetch.fsckObjects", "true"),
-    *(
-        (f"fetch.fsck.{fault}", "ignore")
-        for fault in ("zeroPaddedFilemode", "badTimezone", "missingSpaceBeforeDate", "missingNameBeforeEmail")
-    ),
+    *((f"fetch.fsck.{fault}", "ignore") for fault in (*_OLD_AND_HARMLESS, *_REFUSED_LATER)),
     # A commit is written before it is pushed: nothing unreferenced may go that is younger than that.
     ("gc.autoDetach", "false"),
     ("gc.pruneExpire", "2.weeks.ago"),

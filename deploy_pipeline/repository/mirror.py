@@ -30,6 +30,7 @@ _HEADS = "refs/heads/"
 _SUSPECT = "suspect"  # a file in the mirror after a read failed
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ABBREVIATED = re.compile(r"[0-9a-f]{4,64}")
+_NO_NAME = re.compile(r"[~^:?*\[\s]|@\{|\.\.")  # what git takes for more than a name (gitrevisions(7))
 
 _LOG = ("log", "-z", "--no-color", "--no-show-signature", "--encoding=UTF-8", f"--format={COMMIT_FORMAT}")
 
@@ -220,7 +221,7 @@ class Mirror:
             raise UnknownRevision(f"`{rev}` is not known: {self.url} was not fetched yet", hint="fetch first")
         if self._by_id(rev):
             return rev
-        candidates = [_HEADS + rev] if not check_path(rev) else []
+        candidates = [_HEADS + rev] if not check_path(rev) and not _NO_NAME.search(rev) else []
         candidates += [rev] if _ABBREVIATED.fullmatch(rev) else []
         for candidate in candidates:
             found = self._probe("rev-parse", "--verify", "--quiet", "--end-of-options", candidate + "^{commit}")
@@ -301,5 +302,10 @@ def _lines(count: str) -> int:
 
 
 def _parse_heads(listing: str, separator: str) -> dict[str, str]:
-    pairs = (line.partition(separator) for line in listing.splitlines())
-    return {ref.removeprefix(_HEADS): sha for sha, _, ref in pairs}
+    """Branches that git lists, without those whose names cannot be shown.
+
+    Git allows them line separators beyond its own, by which one branch could pass for another (so no ``splitlines``),
+    and bytes that are no text, which no database takes.
+    """
+    pairs = (line.partition(separator) for line in listing.split("\n") if line)
+    return {ref.removeprefix(_HEADS): sha for sha, _, ref in pairs if ref.isprintable()}

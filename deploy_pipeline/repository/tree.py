@@ -224,7 +224,7 @@ def _is_under(path: str, folders: Sequence[str]) -> bool:
 def _link_target(path: str, content: bytes) -> str:
     """The path a symlink names, inside the tree. UnsafeTree if it leaves it or could."""
     if fault := _link_fault(path, content):
-        raise UnsafeTree(fault)
+        raise UnsafeTree(fault, hint="replace the link by the file it leads to")
     return posixpath.normpath(posixpath.join(posixpath.dirname(path), content.decode()))
 
 
