@@ -174,7 +174,7 @@ class Mirror:
             self._git("update-ref", "-d", _HEADS + branch)
 
     def _push(self, branch: str, refspec: str, expected: str | None) -> None:
-        if self._probe("check-ref-format", _HEADS + branch).returncode:
+        if not branch.isprintable() or self._probe("check-ref-format", _HEADS + branch).returncode:
             raise RefusedError(f"`{branch}` cannot be the name of a branch")
         lease = f"--force-with-lease={_HEADS}{branch}:{expected or ''}"
         options = ("--porcelain", "--no-verify", "--no-follow-tags", "--no-signed", lease)
