@@ -1,7 +1,7 @@
 """Files that SOPS encrypted, decrypted by its own program with an age key; the plain text never lies on a disk.
 
-The program gets an environment of its own: a file that names a key service elsewhere makes it ask nobody, with nobody's
-credentials.
+The program works in the box that rendering works in: a file that names a key service elsewhere makes it ask nobody,
+with nobody's credentials.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Sops:
                     timeout=_TIMEOUT,
                     output_limit=2 * LARGEST,
                     stdin=content,
+                    offline=True,
                 )
             except ToolStopped as stopped:
                 raise SecretFault(f"the secret {name} cannot be decrypted: {stopped.message}") from None
