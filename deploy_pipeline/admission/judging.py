@@ -17,7 +17,7 @@ _Words = tuple[str, str]  # field and reason
 
 def findings(rules: Rules, subject: Subject, version: str) -> tuple[Finding, ...]:
     """Everything that is wrong with the objects of an app. ``version``: that of its cluster, such as ``1.36``."""
-    found = [_release_namespace(rules, subject)] if subject.release else []
+    found = [_release_namespace(rules, subject, *subject.release)] if subject.release else []
     for manifest in subject.written:
         reasons = (*_place(rules, subject, manifest), *_images(rules, manifest), *_schema(manifest, version))
         found += [_finding(subject, manifest, Severity.REFUSAL, *words) for words in reasons]
@@ -31,11 +31,10 @@ def _finding(subject: Subject, manifest: Manifest, severity: Severity, field: st
     return Finding(severity, subject.app, str(ObjectRef.of(manifest)), subject.file, field, words)
 
 
-def _release_namespace(rules: Rules, subject: Subject) -> Finding | None:
+def _release_namespace(rules: Rules, subject: Subject, namespace: str, name: str) -> Finding | None:
     """Helm keeps its records, Secrets, in the release's namespace, whatever the chart's objects are."""
-    namespace = str(subject.namespace)
-    words = rules.against_namespace(namespace, namespace)
-    place = f"Helm release {namespace}/{subject.release}"
+    words = rules.against_namespace(namespace, subject.namespaces)
+    place = f"Helm release {namespace}/{name}"
     return Finding(Severity.REFUSAL, subject.app, place, subject.file, "", words) if words else None
 
 
@@ -44,7 +43,7 @@ def _place(rules: Rules, subject: Subject, manifest: Manifest) -> Iterator[_Word
     ref = ObjectRef.of(manifest)
     is_namespace = (ref.group, ref.kind) == ("", "Namespace")
     if ref.namespace or is_namespace:
-        words = rules.against_namespace(ref.name if is_namespace else ref.namespace, subject.namespace)
+        words = rules.against_namespace(ref.name if is_namespace else ref.namespace, subject.namespaces)
         field = "metadata.name" if is_namespace else "metadata.namespace"
     else:
         words, field = rules.against_kind(ref), "kind"

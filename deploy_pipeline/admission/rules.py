@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -42,16 +42,16 @@ class Rules:
             return ""
         return "is cluster-wide, and neither the channel's `allow.kinds` nor DEPLOY_ALLOWED_KINDS name its kind"
 
-    def against_namespace(self, namespace: str, own: str | None) -> str:
-        """Why an app may not write into a namespace; empty if it may. ``own`` is the one that the app names, if any."""
+    def against_namespace(self, namespace: str, own: Collection[str]) -> str:
+        """Why an app may not write into a namespace; empty if it may. ``own`` are the app's; empty: any may be."""
         if any(fnmatchcase(namespace, pattern) for pattern in self.namespaces):
             return ""
         if namespace.startswith(_SYSTEM):
             reason = f"the namespace {namespace} is Kubernetes' own"
         elif namespace in self.others:
             reason = f"channel {self.others[namespace]} has objects in the namespace {namespace}"
-        elif own and namespace != own:
-            reason = f"the namespace {namespace} is not the app's own, {own}"
+        elif own and namespace not in own:
+            reason = f"the namespace {namespace} is not the app's own, {' or '.join(sorted(own))}"
         else:
             return ""
         return f"{reason}, and neither the channel's `allow.namespaces` nor DEPLOY_ALLOWED_NAMESPACES name it"

@@ -15,15 +15,15 @@ from deploy_pipeline.rendering import read_rendered, rendered_path
 class Subject:
     """One app as it is judged: its objects with namespaces settled, and what of them lies in git.
 
-    ``namespace`` is the one that the channel file gives it, ``release`` the Helm release that is kept there, if any.
-    ``written`` are the objects that a release would send as they are rendered, hooks included; ``rendered`` is what git
-    has of them.
+    ``namespaces`` are its own: the one that the channel file gives it and those it has objects in already; empty if the
+    file gives it none. ``release`` is namespace and name of its Helm release. ``written`` are the objects that a
+    release would send as they are rendered, hooks included; ``rendered`` is what git has of them.
     """
 
     app: str
     file: str
-    namespace: str | None
-    release: str = ""
+    namespaces: frozenset[str] = frozenset()
+    release: tuple[str, str] | None = None
     written: tuple[Manifest, ...] = field(default=(), repr=False)
     rendered: tuple[Manifest, ...] = field(default=(), repr=False)
 
@@ -40,8 +40,8 @@ def subject_of(plan: AppPlan, is_namespaced: Callable[[Manifest], bool]) -> Subj
     return Subject(
         app=target.app.name,
         file=rendered_path(target.channel, target.app.name),
-        namespace=namespace,
-        release=target.app.helm_name or "",
+        namespaces=frozenset({namespace, *_inhabited(plan)}) if namespace else frozenset(),
+        release=plan.helm_release,
         written=written,
         rendered=tuple(manifest for manifest in found if _located(manifest, namespace) in refs),
     )
@@ -54,6 +54,12 @@ def _written(plan: AppPlan) -> Iterator[Manifest]:
             yield step.desired
     yield from (manifest for manifest in plan.watched if ObjectRef.of(manifest) in changed)
     yield from plan.hooks
+
+
+def _inhabited(plan: AppPlan) -> Iterator[str]:
+    """The namespaces of the objects that earlier releases of the app made."""
+    owned = plan.target.owned
+    yield from (ref.namespace for ref in (owned.refs if owned else ()) if ref.namespace)
 
 
 def _settled(manifest: Manifest, namespaced: bool, namespace: str | None) -> Manifest:

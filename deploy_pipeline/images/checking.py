@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from deploy_pipeline.images.client import NoAnswer, RegistryClient
 from deploy_pipeline.images.reference import ImageReference
-from deploy_pipeline.images.registries import Registries
+from deploy_pipeline.images.registries import NoAnswer, Registries
+
+if TYPE_CHECKING:
+    from deploy_pipeline.images.client import RegistryClient
 
 _THREADS = 8
 
@@ -24,6 +27,8 @@ class Existence:
 
 def existence(images: Iterable[str], registries: Registries) -> dict[str, Existence]:
     """What the registries say of images, by their names as given; texts that are no references are ``unknown``."""
+    from deploy_pipeline.images.client import RegistryClient  # a quarter of a second of imports
+
     client = RegistryClient(registries)
     names = sorted(set(images))
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="registry") as threads:

@@ -19,7 +19,7 @@ from urllib.request import getproxies_environment, proxy_bypass
 import urllib3
 
 from deploy_pipeline.images.reference import ImageReference
-from deploy_pipeline.images.registries import Credentials, Registries
+from deploy_pipeline.images.registries import Credentials, NoAnswer, Registries
 
 _ACCEPT = (
     "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
@@ -33,10 +33,6 @@ _MAX_REDIRECTS = 3
 _MAX_BYTES = 256 * 1024
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
-
-
-class NoAnswer(Exception):
-    """Nobody can tell whether the image exists; the text says why, in words for people."""
 
 
 @dataclass(frozen=True)

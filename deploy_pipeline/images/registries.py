@@ -24,6 +24,10 @@ _DOCKER_HUB = "docker.io"
 _HUB_HOSTS = ("registry-1.docker.io", "auth.docker.io")
 
 
+class NoAnswer(Exception):
+    """Nobody can tell whether an image exists; the text says why, in words for people."""
+
+
 @dataclass(frozen=True)
 class Credentials:
     """User and password for one registry."""

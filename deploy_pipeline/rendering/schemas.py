@@ -11,10 +11,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from deploy_pipeline.errors import SettingsError
 
 PLACEHOLDER = re.compile("<secret:[^#>]+#[^>]*>")
 """What stands for a secret value in a candidate (``secret_stores.shape``)."""
@@ -69,8 +71,11 @@ def _nearest(version: str) -> Path:
 
 @cache
 def _bundled() -> dict[tuple[int, int], Path]:
-    package = Path(str(files("kubernetes_validate"))) / "kubernetes-json-schema"
-    matches = ((_FOLDER.fullmatch(folder.name), folder) for folder in package.iterdir())
+    package = find_spec("kubernetes_validate")  # importing it would take half a second
+    if package is None or package.origin is None:
+        raise SettingsError("the package kubernetes-validate is missing", hint="run `make setup`")
+    schemas = Path(package.origin).parent / "kubernetes-json-schema"
+    matches = ((_FOLDER.fullmatch(folder.name), folder) for folder in schemas.iterdir())
     return {(int(match[1]), int(match[2])): folder for match, folder in matches if match}
 
 

@@ -26,10 +26,14 @@ def manifest(
 
 
 def judged(
-    *written: dict[str, Any], rules: Rules | None = None, namespace: str | None = "web", release: str = ""
+    *written: dict[str, Any],
+    rules: Rules | None = None,
+    namespace: str | None = "web",
+    release: tuple[str, str] | None = None,
 ) -> tuple[Finding, ...]:
-    """What is found in these objects."""
-    return findings(rules or Rules(), Subject("web", FILE, namespace, release, written), "1.36")
+    """What is found in these objects of an app that has this namespace."""
+    own = frozenset({namespace}) if namespace else frozenset[str]()
+    return findings(rules or Rules(), Subject("web", FILE, own, release, written), "1.36")
 
 
 def cluster_role(version: str = "rbac.authorization.k8s.io/v1") -> dict[str, Any]:
@@ -106,7 +110,7 @@ def test_namespaces(namespace: str, own: str | None, patterns: tuple[str, ...], 
 
 def test_helm_keeps_its_records_in_an_admitted_namespace() -> None:
     """Even if the chart has no object there."""
-    (found,) = judged(namespace="kube-system", release="web")
+    (found,) = judged(namespace="kube-system", release=("kube-system", "web"))
     assert found.object == "Helm release kube-system/web"
 
 
@@ -174,7 +178,7 @@ def encoded(text: str) -> str:
 def test_plain_secrets(content: dict[str, Any], fields: list[str]) -> None:
     """Only what can be read in git, and never its value."""
     secret = manifest("Secret", **content)
-    subject = Subject("web", FILE, "web", rendered=(secret, manifest("ConfigMap", data={"password": "hunter2"})))
+    subject = Subject("web", FILE, rendered=(secret, manifest("ConfigMap", data={"password": "hunter2"})))
     found = findings(Rules(), subject, "1.36")
     assert [finding.field for finding in found] == fields
     assert {finding.severity for finding in found} <= {Severity.WARNING}

@@ -158,3 +158,14 @@ def test_an_object_that_breaks_its_schema_is_refused_before_the_namespace_is_mad
     small.put("web", manifest("Namespace", NAMESPACE), broken)
     with pytest.raises(RefusedError, match="Deployment shop/web: spec: lacks selector"):
         small.diff()
+
+
+def test_an_app_keeps_the_namespaces_that_it_has_objects_in(small: Small) -> None:
+    """When it names one of its own later on, it is not shut out of the rest; new ones are not for it."""
+    placed(small, "web", inside("ours"), inside("more"))
+    small.deliver()
+    placed(small, "web", inside("ours"), inside("more"), inside("more", "second"), inside("new"))
+    small.channels["test"]["releases"][0]["namespace"] = "ours"
+    with pytest.raises(RefusedError, match=r"1 finding\(s\)") as refused:
+        small.diff()
+    assert "the namespace new is not the app's own, more or ours" in refused.value.details[0]
