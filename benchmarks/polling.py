@@ -17,6 +17,7 @@ import dagster as dg
 
 from benchmarks.figures import Figure, timed
 from deploy_pipeline.demo.waiting import Stopped
+from deploy_pipeline.pipeline.jobs import JOBS
 from deploy_pipeline.pipeline.pull_requests import review_sensors
 from deploy_pipeline.pipeline.sensors import branch_sensors
 from deploy_pipeline.pipeline.stage import RESOURCES
@@ -70,7 +71,7 @@ def _idle_hour(server: GitHubServer, token: str, tickers: list[Ticker], stop: th
     where = f"idle hour, {_PULLS} pull requests, {_BRANCHES} branches"
     yield Figure(f"{where}: requests to the API", len(server.requests), "", _MOST_REQUESTS)
     yield Figure(f"{where}: of them counted by GitHub", server.used[token] - before, "")
-    yield Figure(f"{where}: seconds of one tick, on average", seconds / rounds / len(tickers))
+    yield Figure(f"{where}: one tick, on average", seconds / rounds / len(tickers))
 
 
 def _fill(server: GitHubServer) -> str:
@@ -82,8 +83,9 @@ def _fill(server: GitHubServer) -> str:
     commit = origin.commit("main", _FILES, "Start")
     origin.commit("releases/test", {}, "Release")
     names = [f"branch-{number}" for number in range(_BRANCHES // 2)]
-    branches = [*names, *(f"candidates/{name}" for name in names)]
-    updates = "".join(f"update refs/heads/{branch} {commit}\n" for branch in branches)
+    rendered = origin.commit("candidates/main", {"rendered/test/web.yaml": "{}\n"}, start="releases/test")
+    heads = {name: commit for name in names} | {f"candidates/{name}": rendered for name in names}
+    updates = "".join(f"update refs/heads/{branch} {sha}\n" for branch, sha in heads.items())
     origin.git("update-ref", "--stdin", stdin=updates.encode())
     with server.state.lock:
         for name in names[:_PULLS]:
@@ -94,7 +96,7 @@ def _fill(server: GitHubServer) -> str:
 def _tickers(instance: dg.DagsterInstance) -> list[Ticker]:
     settings = Settings.from_environment()
     sensors = [*branch_sensors(settings), *review_sensors(settings)]
-    definitions = dg.Definitions(sensors=sensors, resources=RESOURCES)
+    definitions = dg.Definitions(jobs=list(JOBS.values()), sensors=sensors, resources=RESOURCES)
     return [Ticker(definitions, instance, sensor.name) for sensor in sensors]
 
 
