@@ -84,7 +84,7 @@ def _fill(server: GitHubServer) -> str:
     origin.commit("releases/test", {}, "Release")
     names = [f"branch-{number}" for number in range(_BRANCHES // 2)]
     rendered = origin.commit("candidates/main", {"rendered/test/web.yaml": "{}\n"}, start="releases/test")
-    heads = {name: commit for name in names} | {f"candidates/{name}": rendered for name in names}
+    heads = dict.fromkeys(names, commit) | {f"candidates/{name}": rendered for name in names}
     updates = "".join(f"update refs/heads/{branch} {sha}\n" for branch, sha in heads.items())
     origin.git("update-ref", "--stdin", stdin=updates.encode())
     with server.state.lock:

@@ -170,11 +170,11 @@ def _obstacles(app: AppPlan) -> Iterator[str]:
 
 
 def _restoring(app: AppPlan) -> AppPlan:
-    """The plan without what is left as it is: objects that a release would prune, and Jobs that did their work."""
+    """The plan without what a release would prune, and without Jobs and hooks, which did their work."""
     app = without_finished_jobs(app)
     objects = tuple(change for change in app.changes.objects if change.operation is not Operation.PRUNE)
     kept = (*app.kept, *map(Member.of, app.prunes))
-    return replace(app, changes=replace(app.changes, objects=objects), prunes=(), kept=kept)
+    return replace(app, changes=replace(app.changes, objects=objects), prunes=(), kept=kept, runs_hooks=False)
 
 
 def _what(found: DriftResult, apps: Sequence[str]) -> str:

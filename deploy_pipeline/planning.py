@@ -5,7 +5,7 @@ Diff, promotion, release and drift all start here, so what is shown, approved, c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -15,6 +15,7 @@ from deploy_pipeline.changes import ChangeSet, SecretVersion
 from deploy_pipeline.channels import App, Channel, Driver
 from deploy_pipeline.cluster.cluster import Cluster
 from deploy_pipeline.cluster.inventory import Inventory
+from deploy_pipeline.cluster.objects import Manifest
 from deploy_pipeline.deployer import Deployer, Progress
 from deploy_pipeline.drivers import helm, kustomize, removed
 from deploy_pipeline.drivers.known_secrets import known_secret_values
@@ -23,7 +24,7 @@ from deploy_pipeline.drivers.plan import AppPlan, Target
 from deploy_pipeline.drivers.sharing import settled
 from deploy_pipeline.errors import DeployError, RetryableError
 from deploy_pipeline.redaction import Redactor
-from deploy_pipeline.rendering import RENDERED
+from deploy_pipeline.rendering import RENDERED, read_rendered, rendered_path
 from deploy_pipeline.repository import GitTree
 from deploy_pipeline.secret_stores import ReadOnce, StoredSecret
 
@@ -71,9 +72,21 @@ def plan_channel(
     chosen = [app for app in channel.apps if not apps or app.name in apps]
     tree.prefetch(f"{RENDERED}/{channel.name}")
     policy = deployer.released_channel(channel.name)
+    definitions = tuple(_definitions(channel, tree))
 
     def target(app: App) -> Target:
-        return Target(channel.name, app, tree, cluster, store, owned.get(app.name), redactor, progress, policy.prune)
+        return Target(
+            channel.name,
+            app,
+            tree,
+            cluster,
+            store,
+            owned.get(app.name),
+            redactor,
+            progress,
+            policy.prune,
+            definitions,
+        )
 
     targets = [target(app) for app in chosen]
     for known in each(deployer, targets, known_secret_values, _name, f"channel {channel.name}"):
@@ -156,6 +169,15 @@ def _lines(label: str, error: DeployError) -> Iterable[str]:
 def _plan_app(target: Target) -> AppPlan:
     target.progress(f"{target.app.name}: comparing with the cluster")
     return kustomize.plan(target) if target.app.driver is Driver.KUSTOMIZE else helm.plan(target)
+
+
+def _definitions(channel: Channel, tree: GitTree) -> Iterator[Manifest]:
+    """The CustomResourceDefinitions among what was rendered for any app: each app may have objects of their kinds."""
+    for app in channel.apps:
+        path = rendered_path(channel.name, app.name)
+        if tree.has(path) and b"CustomResourceDefinition" in tree.read(path):
+            rendered = read_rendered(tree, channel.name, app.name)
+            yield from (manifest for manifest in rendered if manifest["kind"] == "CustomResourceDefinition")
 
 
 def _name(target: Target) -> str:

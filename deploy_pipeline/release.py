@@ -16,6 +16,7 @@ from deploy_pipeline.changes import ChangeSet, Operation, summary
 from deploy_pipeline.channels import Driver, load_channel
 from deploy_pipeline.cluster.inventory import Inventories, Inventory
 from deploy_pipeline.cluster.lock import ChannelLock
+from deploy_pipeline.cluster.objects import defined_kinds
 from deploy_pipeline.cluster.records import Approval, Records, ReleaseRecord, ReleaseState, now
 from deploy_pipeline.deployer import Deployer, Progress
 from deploy_pipeline.drivers import helm, kustomize, removed
@@ -36,6 +37,7 @@ from deploy_pipeline.planning import ChannelPlan, each, plan_channel
 from deploy_pipeline.repository import release_branch
 
 _CRD_TIMEOUT = 60.0
+_POLL = 0.5
 
 
 @dataclass(frozen=True)
@@ -262,6 +264,16 @@ class Run:
         late = wait_ready(self.plan.cluster, definitions, _CRD_TIMEOUT, self.progress, self.lock.check)
         if late:
             raise ReleaseFailed("custom resource definitions were not established", details=late)
+        self._await_discovery([kind for manifest in definitions for kind in defined_kinds(manifest)])
+
+    def _await_discovery(self, kinds: Sequence[tuple[str, str]]) -> None:
+        """The server tells of a kind some time after its definition is established."""
+        resources, deadline = self.plan.cluster.resources, time.monotonic() + _CRD_TIMEOUT
+        while missing := [kind for version, kind in kinds if resources.find(version, kind) is None]:
+            if time.monotonic() > deadline:
+                raise ReleaseFailed("the cluster does not serve the kinds of new definitions", details=missing)
+            time.sleep(_POLL)
+            self.lock.check()
 
     def _app(self, app: AppPlan) -> AppResult:
         started = time.monotonic()

@@ -47,7 +47,8 @@ def field_changes(
     old, new = _without_filled(old, new), _without_filled(new, old)
     changed = sorted(path for path in old.keys() | new.keys() if _differs(path, old.get(path), new.get(path)))
     return tuple(
-        FieldChange(path, _shown(old.get(path), redactor), _shown(new.get(path), redactor)) for path in changed
+        FieldChange(redactor.redact(path), _shown(old.get(path), redactor), _shown(new.get(path), redactor))
+        for path in changed  # keys come from charts, too, which may make them of secret values
     )
 
 

@@ -104,14 +104,18 @@ class Objects:
         return None if answer.status == 409 else self._result(answer, manifest, "dry run")
 
     def apply(self, manifest: Manifest, *, seen: str = "") -> Manifest | None:
-        """Server-side apply, taking over fields that other managers hold; returns the object as it is then.
+        """Server-side apply; returns the object as it is then.
 
-        ``seen`` is the resource version that must still be the live one; None is returned when it is not.
+        ``seen`` is the resource version that must still be the live one; then fields that other managers hold are taken
+        over. Without one there was no object, and there is nothing to take over. None is returned when that is no
+        longer so; an object that appeared without a field of ours in dispute is only told by its managers.
         """
-        if seen:
+        if not seen:
+            answer = self._patch(manifest, FIELD_MANAGER, {"force": "false"})
+        else:
             manifest = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": seen}}
-        answer = self._patch(manifest, FIELD_MANAGER, {})
-        if seen and answer.status == 409:
+            answer = self._patch(manifest, FIELD_MANAGER, {})
+        if answer.status == 409:
             return None
         return self._result(answer, manifest, "apply")
 

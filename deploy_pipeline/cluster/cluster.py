@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cached_property
@@ -35,6 +36,8 @@ class Cluster:
         self.context = context
         self._system_namespace = system_namespace
         self._lock_seconds = lock_seconds
+        self._making = threading.Lock()
+        self._redactor: Redactor | None = None
         self.connection = Connection(kubeconfig, context)
         self.resources = Resources(self.connection)
         self.documents = SystemDocuments(self.connection, system_namespace)
@@ -86,10 +89,13 @@ class Cluster:
         """A redactor with this cluster's key that knows no value yet: fingerprints are the same for every deployer."""
         return Redactor(self._mask_key)
 
-    @cached_property
+    @property
     def redactor(self) -> Redactor:
         """The redactor of messages; it keeps every value that it learned while the process lives."""
-        return self.new_redactor()
+        with self._making:  # a cached property would make several since Python 3.12, each knowing other values
+            if self._redactor is None:
+                self._redactor = self.new_redactor()
+            return self._redactor
 
     @cached_property
     def objects(self) -> Objects:

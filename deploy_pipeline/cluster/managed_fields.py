@@ -43,6 +43,11 @@ def entries(live: Mapping[str, Any]) -> tuple[Entry, ...]:
     )
 
 
+def is_written_by_others(live: Mapping[str, Any], manager: str) -> bool:
+    """Whether anybody but this manager owns a field of the object, apart from its subresources (status, scale)."""
+    return any(entry.manager != manager and not entry.subresource for entry in entries(live))
+
+
 def handed_over(live: Mapping[str, Any], givers: Collection[str], taker: str) -> list[dict[str, Any]] | None:
     """``managedFields`` in which ``taker`` applied all that the ``givers`` wrote by updates; None if they own nothing.
 

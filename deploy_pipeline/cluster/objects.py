@@ -67,10 +67,11 @@ class ObjectRef:
 
 
 def defined_kinds(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """API version and kind of all that a CustomResourceDefinition brings; nothing for other objects."""
+    """API version and kind of all that a CustomResourceDefinition lets be served; nothing for other objects."""
     if manifest["kind"] == "CustomResourceDefinition":
         spec = manifest["spec"]
-        yield from ((f"{spec['group']}/{version['name']}", spec["names"]["kind"]) for version in spec["versions"])
+        served = (version["name"] for version in spec["versions"] if version.get("served"))
+        yield from ((f"{spec['group']}/{version}", spec["names"]["kind"]) for version in served)
 
 
 def owner_of(manifest: Mapping[str, Any]) -> tuple[str, str] | None:

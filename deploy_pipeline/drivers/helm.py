@@ -74,7 +74,7 @@ def apply(plan: AppPlan, before_write: Callable[[], None]) -> dict[ObjectRef, Ma
         fresh = _ready_for_helm(plan, before_write)
         before_write()
         with helm_tool.workspace(target, plan.values) as helm:
-            revision = helm.upgrade(before_write, adopt=fresh.adopts)
+            revision = helm.upgrade(before_write, adopt=fresh.adopts, hooks=plan.runs_hooks)
         target.progress(f"{target.app.name}: Helm release {target.app.helm_name} is at revision {revision}")
     return applied
 

@@ -41,7 +41,8 @@ def read_chart(target: Target, values: Sequence[bytes]) -> Chart:
         stored = helm.stored()
         _check_pending(target, stored)
         crds = chart_crds(helm)
-        rendering = predict(helm, stored, crds)
+        brought = (*crds, *target.definitions)
+        rendering = predict(helm, stored, brought)
         manifest = rendering.manifest
         wanted = helm.objects(manifest)
         same = stored is not None and (stored.last.manifest == manifest or helm.objects(stored.last.manifest) == wanted)
@@ -49,18 +50,18 @@ def read_chart(target: Target, values: Sequence[bytes]) -> Chart:
         base = helm.objects(stored.base.manifest) if stored and stored.is_installed else ()
         sends_patches = helm.sends_patches
     return Chart(
-        objects=tuple(_marked(target, manifest) for manifest in located(target, wanted, crds)),
+        objects=tuple(_marked(target, manifest) for manifest in located(target, wanted, brought)),
         base=located(target, base),
         crds=crds,
-        hooks=tuple(sorted(_shown(target, hook) for hook in rendering.hooks)),
-        hook_objects=located(target, hooks, crds),
+        hooks=tuple(sorted(shown(target, hook) for hook in rendering.hooks)),
+        hook_objects=located(target, hooks, brought),
         sends_patches=sends_patches,
         migrates=not sends_patches and _migrates(stored),
         reason_to_run=_reason_to_run(stored, same=same),
     )
 
 
-def _shown(target: Target, hook: Hook) -> str:
+def shown(target: Target, hook: Hook) -> str:
     """A hook by name, events and a fingerprint of its content: another content is another hook to approve."""
     return f"{hook.label}, content {target.redactor.fingerprint(hook.text.encode())}"
 

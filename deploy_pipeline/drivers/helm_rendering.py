@@ -34,11 +34,13 @@ class Rendering:
 
 def from_answer(answer: Mapping[str, Any]) -> Rendering:
     """What Helm answers to a dry run, as JSON."""
-    hooks = [
-        Hook(_label(hook), f"# Source: {hook.get('path')}\n{str(hook.get('manifest') or '').strip()}")
-        for hook in answer.get("hooks") or ()
-    ]
+    hooks = map(hook_of, answer.get("hooks") or ())
     return Rendering(str(answer.get("manifest") or ""), tuple(hooks))
+
+
+def hook_of(hook: Mapping[str, Any]) -> Hook:
+    """A hook as Helm answers and stores it."""
+    return Hook(_label(hook), f"# Source: {hook.get('path')}\n{str(hook.get('manifest') or '').strip()}")
 
 
 def from_template(text: str) -> Rendering:

@@ -32,6 +32,7 @@ class Revision:
     manifest: str = field(repr=False)
     values: Mapping[str, Any] = field(repr=False)
     apply_method: str = ""
+    hooks: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ def _revision(secret: Mapping[str, Any]) -> Revision | None:
             manifest=str(record.get("manifest") or ""),
             values=record.get("config") or {},
             apply_method=str(record.get("apply_method") or ""),
+            hooks=tuple(record.get("hooks") or ()),
         )
     except _UNREADABLE:
         return None

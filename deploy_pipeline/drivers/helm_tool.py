@@ -94,13 +94,14 @@ class Helm:
             raise RenderFailed(f"app {self.target.app.name}: {error.message}", details=details) from None
         return tuple(found)
 
-    def upgrade(self, proceed: Callable[[], None], *, adopt: bool) -> int:
+    def upgrade(self, proceed: Callable[[], None], *, adopt: bool, hooks: bool = True) -> int:
         """Install or upgrade the release; returns its revision. Helm is killed when ``proceed`` raises meanwhile.
 
         Unless told to ``adopt`` them, Helm refuses to touch objects that are there and not the release's.
         """
         timeout = self.target.app.timeout_seconds
-        options = ["--timeout", f"{timeout:.0f}s", "--hide-notes", *([_TAKE_OWNERSHIP] if adopt else [])]
+        options = ["--timeout", f"{timeout:.0f}s", "--hide-notes"]
+        options += [_TAKE_OWNERSHIP] * adopt + ["--no-hooks"] * (not hooks)
         result = self._upgrade(options, timeout + _GRACE, proceed)
         return int(self._parsed(result, "helm upgrade --install")["version"])
 

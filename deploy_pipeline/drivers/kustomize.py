@@ -18,7 +18,7 @@ from deploy_pipeline.rendering import read_rendered
 def plan(target: Target) -> AppPlan:
     """What a release would do for the app. Reads and tries only."""
     check_release(target, None)
-    rendered = located(target, read_rendered(target.tree, target.channel, target.app.name))
+    rendered = located(target, read_rendered(target.tree, target.channel, target.app.name), target.definitions)
     secrets = secret_manifests(target).values()
     manifests = (*secrets, *with_fingerprints(target, rendered, secrets))
     steps = plan_objects(target, manifests)

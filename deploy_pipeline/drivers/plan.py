@@ -32,6 +32,7 @@ class Target:
 
     ``redactor`` masks change sets. It is made for one plan and knows every secret value of it from the start: what is
     masked, and so the digest, must not depend on which app was planned first or on what else the process has seen.
+    ``definitions`` are the CustomResourceDefinitions that the apps of the channel bring, for all of them.
     """
 
     channel: str
@@ -43,6 +44,7 @@ class Target:
     redactor: Redactor
     progress: Progress
     prune: PrunePolicy = field(default_factory=PrunePolicy)
+    definitions: tuple[Manifest, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class AppPlan:
     ``steps`` are applied by us, ``watched`` are further objects to wait for (those Helm applies), ``prunes`` are live
     objects to delete, ``kept`` members that left the app and stay, ``helm_release`` namespace and name of the app's
     Helm release, ``values`` the secret values files for it. ``recreates`` are live objects to delete before Helm runs,
-    ``adopts`` says that it has to take over objects that are there, ``hooks`` are what Helm makes around its work.
+    ``adopts`` says that it has to take over objects that are there, ``hooks`` are what Helm makes around its work, and
+    ``runs_hooks`` whether it does.
     """
 
     target: Target
@@ -90,6 +93,7 @@ class AppPlan:
     recreates: tuple[Manifest, ...] = field(default=(), repr=False)
     adopts: bool = False
     hooks: tuple[Manifest, ...] = field(default=(), repr=False)
+    runs_hooks: bool = True
 
     @property
     def foundation(self) -> tuple[Step, ...]:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from deploy_pipeline.cluster.cluster import Cluster
 from deploy_pipeline.cluster.records import ReleaseState
+from deploy_pipeline.errors import RefusedError
 
 _CLOCK_SKEW = timedelta(seconds=60)
 _PENDING = ("pending-install", "pending-upgrade", "pending-rollback")
@@ -36,5 +37,11 @@ def _free(cluster: Cluster, release: tuple[str, str], since: datetime, progress:
     for item in cluster.connection.get(secrets, query).body.get("items") or ():
         made = datetime.fromisoformat(item["metadata"]["creationTimestamp"].replace("Z", "+00:00"))
         if made >= since:
-            cluster.connection.send("DELETE", f"{secrets}/{item['metadata']['name']}")
+            answer = cluster.connection.send("DELETE", f"{secrets}/{item['metadata']['name']}")
+            if not answer.ok and answer.status != 404:
+                raise RefusedError(
+                    f"the interrupted Helm revision {namespace}/{item['metadata']['name']} cannot be removed: "
+                    f"{answer.reason}",
+                    hint=f"let the deployer delete Secrets in namespace {namespace}, as Helm itself has to",
+                )
             progress(f"removed the interrupted Helm revision {namespace}/{item['metadata']['name']}")

@@ -9,16 +9,20 @@ from deploy_pipeline.changes import AppChanges
 from deploy_pipeline.cluster.inventory import Inventory
 from deploy_pipeline.cluster.objects import Manifest
 from deploy_pipeline.drivers import helm_tool
+from deploy_pipeline.drivers.helm_chart import shown
 from deploy_pipeline.drivers.helm_leaving import plan_uninstall, prune_left
+from deploy_pipeline.drivers.helm_rendering import hook_of
 from deploy_pipeline.drivers.leaving import plan_leaving, prune_objects
 from deploy_pipeline.drivers.plan import AppPlan, Target
+
+_OF_UNINSTALL = {"pre-delete", "post-delete"}
 
 
 def plan(target: Target, owned: Inventory) -> AppPlan:
     """What removing the app would delete. ``target.app`` stands for the app that is no longer described."""
     target = replace(target, owned=owned)
     release = owned.helm_release
-    last = _stored_objects(target, release) if release else None
+    last, hooks = _stored(target, release) if release else (None, ())
     leaving = plan_uninstall(target, release, last or ()) if release else plan_leaving(target, ())
     release = release if last is not None else None  # once it is uninstalled, what is kept is all that is left
     return AppPlan(
@@ -27,6 +31,7 @@ def plan(target: Target, owned: Inventory) -> AppPlan:
             app=owned.app,
             driver=owned.driver,
             objects=leaving.changes,
+            hooks=hooks,
             warnings=leaving.warnings,
             removed=True,
             reapply="the Helm release is uninstalled" if release else "",
@@ -48,9 +53,13 @@ def prune(plan: AppPlan, before_write: Callable[[], None]) -> None:
         prune_objects(plan.target, plan.prunes, before_write)
 
 
-def _stored_objects(target: Target, release: tuple[str, str]) -> list[Manifest] | None:
-    """What the last revision of a release has, located; None if Helm has no such release."""
+def _stored(target: Target, release: tuple[str, str]) -> tuple[list[Manifest] | None, tuple[str, ...]]:
+    """What the last revision of a release has, None if there is no such release; and the hooks of its removal."""
     with helm_tool.installed(target, release) as helm:
         stored = helm.stored()
-        last = helm.objects(stored.last.manifest) if stored else ()
-    return [target.cluster.objects.locate(manifest, release[0]) for manifest in last] if stored else None
+        if stored is None:
+            return None, ()
+        last = helm.objects(stored.last.manifest)
+    hooks = (hook_of(hook) for hook in stored.last.hooks if _OF_UNINSTALL & set(hook.get("events") or ()))
+    located = [target.cluster.objects.locate(manifest, release[0]) for manifest in last]
+    return located, tuple(sorted(shown(target, hook) for hook in hooks))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from deploy_pipeline.changes import FieldChange, ObjectChange, Operation, field_changes, is_same, without_server_choices
-from deploy_pipeline.cluster.managed_fields import handed_over, without_handed_over
+from deploy_pipeline.cluster.managed_fields import handed_over, is_written_by_others, without_handed_over
 from deploy_pipeline.cluster.objects import FIELD_MANAGER, Manifest, ObjectRef
 from deploy_pipeline.cluster.ownership import foreign_owner
 from deploy_pipeline.drivers.ignoring import without_ignored
@@ -233,7 +233,10 @@ def _carry_out(target: Target, step: Step, before_write: Callable[[], None]) -> 
     if step.live is not None and step.change.operation is Operation.RECREATE:
         return _recreate(target, step, step.live, before_write)
     located = objects.locate(step.manifest, target.app.namespace)
-    return objects.apply(located, seen=step.seen)
+    applied = objects.apply(located, seen=step.seen)
+    if applied is not None and step.live is None and step.owned and is_written_by_others(applied, FIELD_MANAGER):
+        raise changed_meanwhile(step.change.ref)  # somebody made it since the change was computed
+    return applied
 
 
 def _recreate(target: Target, step: Step, live: Manifest, before_write: Callable[[], None]) -> Manifest | None:

@@ -64,6 +64,15 @@ class Small:
         self.files[f"{folder}/kustomization.yaml"] = yaml.safe_dump(kustomization)
         self.files[f"{folder}/objects.yaml"] = yaml.safe_dump_all(manifests)
 
+    def put_chart(self, app: str, *manifests: dict[str, Any], **keys: Any) -> None:
+        """Let a Helm app with the release ``shop`` have a chart of these objects."""
+        self.channel()
+        self.drop(app)
+        entry = {"name": app, "driver": "helm", "namespace": NAMESPACE, "helm_name": "shop", "helm_chart": "apps/chart"}
+        self.channels["test"]["releases"].append({**entry, "timeout": "20s", **keys})
+        self.files["apps/chart/Chart.yaml"] = "apiVersion: v2\nname: shop\nversion: 0.1.0\n"
+        self.files["apps/chart/templates/all.yaml"] = yaml.safe_dump_all(manifests)
+
     def drop(self, app: str, *, channel: str = "test") -> None:
         """Let the app leave the channel."""
         releases = self.channels[channel]["releases"]

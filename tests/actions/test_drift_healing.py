@@ -23,6 +23,7 @@ from deploy_pipeline.healing import keep_released
 from deploy_pipeline.release import history
 from deploy_pipeline.settings import tool_path
 from tests.actions.conftest import Stages, World
+from tests.actions.small import NAMESPACE, Small, config_map
 
 CHANNEL = "channels/test.yaml"
 KUSTOMIZATION = "kubernetes/apps/overlays/web-test/kustomization.yaml"
@@ -289,6 +290,19 @@ def test_helm_is_not_let_run_a_finished_job_again(healing: World) -> None:
     assert "Helm would run Job metabase/migrate again" in reasons(result)
     assert result.drifted
     assert healing.object("job", "migrate", "metabase") is None
+
+
+def test_hooks_do_not_run_again(small_world: World) -> None:
+    """They did their work in the release that is put back."""
+    small = Small(small_world)
+    small.channel(drift="heal")
+    hook = config_map("before", {"helm.sh/hook": "pre-install,pre-upgrade"}, a="1")
+    small.put_chart("shop", config_map("chart", c="3"), hook)
+    small.deliver()
+    small_world.kubectl("-n", NAMESPACE, "delete", "configmap", "before", "chart")
+    assert not keep(small_world).drifted
+    assert small.live("configmap", "chart")["data"] == {"c": "3"}
+    assert small.live("configmap", "before") is None
 
 
 def test_nothing_is_deleted_to_be_made_anew(healing: World) -> None:

@@ -15,6 +15,7 @@ from deploy_pipeline.errors import (
 from deploy_pipeline.promotion import diff_promotion
 from tests.actions.conftest import PRODUCTION, World
 from tests.actions.example import CHANNEL, WEB, add_resource, set_image, versions
+from tests.actions.small import NAMESPACE, Small, config_map, manifest
 from tests.support.origin import example_files
 
 WRONG = """
@@ -121,6 +122,22 @@ def test_a_write_between_plan_and_apply_stops_the_app(released: World) -> None:
         released.release(progress=_when_planned(released, *other))
     image = released.object("deployment", "web", "web")["spec"]["template"]["spec"]["containers"][0]["image"]
     assert image == "registry.example/feeds/other:1"
+
+
+@pytest.mark.parametrize("data", ["mode=other", "more=x"], ids=["a field of ours", "another field"])
+def test_an_object_that_appears_after_the_plan_stops_the_app(small_world: World, data: str) -> None:
+    """What was to be made is somebody else's by now: nothing of theirs is taken over."""
+    small = Small(small_world)
+    small.put("web", manifest("Namespace", NAMESPACE), config_map("other", a="1"))
+    small.deliver()
+    small.put("web", manifest("Namespace", NAMESPACE), config_map("other", a="1"), config_map(mode="ours"))
+    small.push()
+    small_world.promote()
+    create = ("create", "configmap", "web", "--namespace", NAMESPACE, f"--from-literal={data}")
+    with pytest.raises(ReleaseFailed, match="was changed by somebody else"):
+        small_world.release(progress=_when_planned(small_world, *create))
+    key, _, value = data.partition("=")
+    assert small.live("configmap")["data"][key] == value
 
 
 def test_a_write_between_plan_and_helm_stops_the_app(released: World) -> None:

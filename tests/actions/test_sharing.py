@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import yaml
 
@@ -18,16 +16,6 @@ _SYSTEM = "deploy-pipeline"
 def small(small_world: World) -> Small:
     """Nothing yet."""
     return Small(small_world)
-
-
-def _put_chart(small: Small, app: str, *manifests: dict[str, Any], **keys: Any) -> None:
-    """Let a Helm app with the release ``shop`` have a chart of these objects."""
-    small.channel()
-    small.channels["test"]["releases"] = [e for e in small.channels["test"]["releases"] if e["name"] != app]
-    entry = {"name": app, "driver": "helm", "namespace": NAMESPACE, "helm_name": "shop", "helm_chart": "apps/chart"}
-    small.channels["test"]["releases"].append({**entry, "timeout": "20s", **keys})
-    small.files["apps/chart/Chart.yaml"] = "apiVersion: v2\nname: shop\nversion: 0.1.0\n"
-    small.files["apps/chart/templates/all.yaml"] = yaml.safe_dump_all(manifests)
 
 
 def test_a_namespace_keeps_what_the_app_that_brings_it_says(small: Small) -> None:
@@ -55,10 +43,10 @@ def test_nothing_is_put_where_the_deployer_keeps_its_records(small: Small, kind:
         small.put("web", manifest("Namespace", _SYSTEM))
         small.files["apps/test-web/kustomization.yaml"] = yaml.safe_dump({"resources": ["objects.yaml"]})
     elif kind == "a Helm release":
-        _put_chart(small, "web", config_map(a="1"), namespace=_SYSTEM)
+        small.put_chart("web", config_map(a="1"), namespace=_SYSTEM)
     else:
         forged["metadata"]["annotations"] = {"helm.sh/hook": "pre-install"}
-        _put_chart(small, "web", config_map(a="1"), forged)
+        small.put_chart("web", config_map(a="1"), forged)
     with pytest.raises(RefusedError, match="keeps its own records"):
         small.diff()
     with pytest.raises(RefusedError, match="keeps its own records"):
@@ -71,7 +59,7 @@ def test_an_object_goes_from_a_kustomize_app_to_a_chart(small: Small) -> None:
     small.deliver()
     uid = small.live("configmap", "moving")["metadata"]["uid"]
     small.put("old", config_map("staying"))
-    _put_chart(small, "new", config_map("moving", a="1"), adopt=True)
+    small.put_chart("new", config_map("moving", a="1"), adopt=True)
     assert small.diff().counts["prune"] == 0
     small.deliver()
     assert small.live("configmap", "moving")["metadata"]["uid"] == uid
@@ -80,11 +68,11 @@ def test_an_object_goes_from_a_kustomize_app_to_a_chart(small: Small) -> None:
 
 def test_an_app_with_a_helm_release_cannot_change_its_name(small: Small) -> None:
     """The release would be uninstalled under the one name while it is unchanged under the other."""
-    _put_chart(small, "old", config_map(a="1"))
+    small.put_chart("old", config_map(a="1"))
     small.deliver()
     before = small.world.dump()
     small.drop("old")
-    _put_chart(small, "new", config_map(a="1"))
+    small.put_chart("new", config_map(a="1"))
     with pytest.raises(OwnedByAnother, match="would be uninstalled"):
         small.deliver()
     assert small.world.dump() == before
@@ -92,9 +80,9 @@ def test_an_app_with_a_helm_release_cannot_change_its_name(small: Small) -> None
 
 def test_a_hook_may_not_be_an_object_that_an_app_has(small: Small) -> None:
     """Helm deletes what bears the hook's name before it makes the hook."""
-    _put_chart(small, "new", config_map("own"), config_map("precious", a="1"))
+    small.put_chart("new", config_map("own"), config_map("precious", a="1"))
     small.deliver()
-    _put_chart(small, "new", config_map("own"), config_map("precious", {"helm.sh/hook": "pre-upgrade"}, a="2"))
+    small.put_chart("new", config_map("own"), config_map("precious", {"helm.sh/hook": "pre-upgrade"}, a="2"))
     with pytest.raises(RefusedError, match="delete more than hooks") as caught:
         small.diff()
     assert "ConfigMap shop/precious: an app has an object of that name" in str(caught.value)
@@ -104,7 +92,7 @@ def test_a_hook_may_not_be_an_object_that_is_there(small: Small) -> None:
     """Also if nobody here knows whose it is."""
     small.world.kubectl("create", "namespace", NAMESPACE)
     small.world.kubectl("create", "configmap", "-n", NAMESPACE, "precious")
-    _put_chart(small, "new", config_map("own"), config_map("precious", {"helm.sh/hook": "pre-install"}, a="2"))
+    small.put_chart("new", config_map("own"), config_map("precious", {"helm.sh/hook": "pre-install"}, a="2"))
     with pytest.raises(RefusedError, match="delete more than hooks") as caught:
         small.diff()
     assert "it is there, and is no hook" in str(caught.value)
@@ -114,19 +102,46 @@ def test_a_hook_may_not_be_a_volume(small: Small) -> None:
     """It would be deleted, with its data, whenever the hook runs again."""
     spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     claim = manifest("PersistentVolumeClaim", "data", annotations={"helm.sh/hook": "pre-upgrade"}, spec=spec)
-    _put_chart(small, "new", config_map("own"), claim)
+    small.put_chart("new", config_map("own"), claim)
     with pytest.raises(RefusedError, match="delete more than hooks"):
         small.diff()
 
 
 def test_another_content_of_a_hook_is_another_change_set(small: Small) -> None:
     """A hook is approved with its content, though that is not shown."""
-    _put_chart(small, "new", config_map("own"), config_map("hook", {"helm.sh/hook": "post-install"}, a="1"))
+    small.put_chart("new", config_map("own"), config_map("hook", {"helm.sh/hook": "post-install"}, a="1"))
     (first,) = small.diff().apps
-    _put_chart(small, "new", config_map("own"), config_map("hook", {"helm.sh/hook": "post-install"}, a="2"))
+    small.put_chart("new", config_map("own"), config_map("hook", {"helm.sh/hook": "post-install"}, a="2"))
     (second,) = small.diff().apps
     assert first.hooks[0].startswith("ConfigMap hook (post-install), content ")
     assert first.hooks != second.hooks
+
+
+def test_the_hooks_of_a_removal_are_named(small: Small) -> None:
+    """What Helm runs when it uninstalls a chart is in what is approved."""
+    small.put("web", config_map(a="1"))
+    hook = config_map("farewell", {"helm.sh/hook": "post-delete"}, b="2")
+    small.put_chart("shop", config_map("chart", c="3"), hook)
+    small.deliver()
+    small.drop("shop")
+    shop = small.diff().app("shop")
+    assert shop is not None
+    assert [text.partition(", content ")[0] for text in shop.hooks] == ["ConfigMap farewell (post-delete)"]
+
+
+def test_a_kind_of_one_app_has_objects_of_another(small: Small) -> None:
+    """An object without a namespace gets its app's, as the definition that comes with it says that it needs one."""
+    names = {"kind": "Lamp", "plural": "lamps", "singular": "lamp", "listKind": "LampList"}
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": schema}
+    spec = {"group": "example.org", "scope": "Namespaced", "names": names, "versions": [version]}
+    definition = manifest("CustomResourceDefinition", "lamps.example.org", "apiextensions.k8s.io/v1", spec=spec)
+    small.put("platform", definition)
+    small.put("web", manifest("Lamp", "desk", "example.org/v1", spec={"on": True}), namespace=NAMESPACE)
+    small.files["apps/test-web/kustomization.yaml"] = "resources: [objects.yaml]\n"
+    small.deliver()
+    assert small.live("lamps.example.org", "desk")["spec"] == {"on": True}
+    assert small.diff().is_empty
 
 
 def test_a_chart_that_leaves_is_uninstalled_once(small: Small) -> None:
@@ -145,7 +160,7 @@ def test_a_chart_that_leaves_is_uninstalled_once(small: Small) -> None:
         },
     }
     small.put("rest", config_map("rest"))
-    _put_chart(small, "gone", config_map("own"))
+    small.put_chart("gone", config_map("own"))
     small.files["apps/chart/crds/lamps.yaml"] = yaml.safe_dump(lamps)
     small.deliver()
     small.drop("gone")

@@ -134,7 +134,10 @@ CHANNEL_FAULTS = [
     (f"channel: {'a' * 41}", "channel: must have at most 40 characters, not 41"),
     ("channel: 2026-01-01", "channel: must be text, not '2026-01-01': put it in quotes"),
     ("channel: t\nrelease: []", "release: is no known key; did you mean 'releases'? (line 2)"),
-    ("channel: t\npath: x", "path: is no known key; known are accept_change_set, allow, approval, channel, code_owners, "),
+    (
+        "channel: t\npath: x",
+        "path: is no known key; known are accept_change_set, allow, approval, channel, code_owners, ",
+    ),
     ("channel: t\nprune_limit: 101%", "prune_limit: must be a number of objects such as 25, or a share such as 50%"),
     ("channel: t\nreviews: some", "reviews: must be a number of approvals such as 2, not 'some'"),
     ("channel: t\nreviews: -1", "reviews: must be a number of approvals"),
