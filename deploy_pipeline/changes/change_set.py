@@ -50,6 +50,7 @@ class AppChanges:
     """What happens to the objects of one app.
 
     ``removed``: the app left the channel. ``reapply``: why the driver runs although no object changes, else empty.
+    ``ignored``: fields that differ from the manifest and are left as they are, by object.
     """
 
     app: str
@@ -59,6 +60,7 @@ class AppChanges:
     warnings: tuple[str, ...] = ()
     removed: bool = False
     reapply: str = ""
+    ignored: tuple[str, ...] = ()
 
     @property
     def changed(self) -> tuple[ObjectChange, ...]:

@@ -56,7 +56,7 @@ def markdown(change_set: ChangeSet, *, limit: int = 60_000) -> str:
         *(_row(app) for app in change_set.apps),
     ]
     for app in change_set.apps:
-        if not app.is_empty or app.warnings or app.hooks:
+        if not app.is_empty or app.warnings or app.hooks or app.ignored:
             lines += ["", *_section(app)]
     return cut("\n".join(lines), limit, "diff")
 
@@ -66,12 +66,13 @@ def text(change_set: ChangeSet, *, colour: bool = False) -> str:
     lines = [f"channel {change_set.channel}: {summary(change_set)}", f"digest {change_set.digest}"]
     lines += [f"secrets: {versions}"] if (versions := secret_versions(change_set)) else []
     for app in change_set.apps:
-        if app.is_empty and not app.warnings:
+        if app.is_empty and not app.warnings and not app.ignored:
             continue
         lines += ["", f"{app.app} ({app.driver}{', left the channel' if app.removed else ''})"]
         lines += [f"  ! {warning}" for warning in app.warnings]
         lines += [f"  ~ {app.reapply}"] if app.reapply else []
         lines += [f"    hook: {hook}" for hook in app.hooks]
+        lines += [f"    ignored: {fields}" for fields in app.ignored]
         lines += [f"  {painted(line, colour)}" for change in app.changed for line in object_lines(change)]
     return "\n".join(lines)
 
@@ -151,6 +152,7 @@ def _section(app: AppChanges) -> Iterator[str]:
     yield f"### {inline(app.app)}"
     yield from (f"- ⚠ {inline(warning)}" for warning in app.warnings)
     yield from (f"- hook: {inline(hook)}" for hook in app.hooks)
+    yield from (f"- ignored: {inline(fields)}" for fields in app.ignored)
     body = [line for change in app.changed for line in object_lines(change)]
     if body:
         yield from ("", *fenced(body))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from deploy_pipeline.changes import AppChanges
+from deploy_pipeline.changes import AppChanges, field_changes
 from deploy_pipeline.channels import Driver
 from deploy_pipeline.cluster.objects import Manifest, ObjectRef
 from deploy_pipeline.drivers.leaving import Leaving, plan_leaving, prune_objects
@@ -12,6 +12,7 @@ from deploy_pipeline.drivers.locating import located
 from deploy_pipeline.drivers.plan import AppPlan, Step, Target, check_release, secret_manifests
 from deploy_pipeline.drivers.restarting import with_fingerprints
 from deploy_pipeline.drivers.steps import apply_steps, plan_objects
+from deploy_pipeline.redaction import Redactor
 from deploy_pipeline.rendering import read_rendered
 
 
@@ -33,6 +34,7 @@ def plan(target: Target) -> AppPlan:
         driver=Driver.KUSTOMIZE.value,
         objects=tuple(step.change for step in steps) + leaving.changes,
         warnings=(*warnings, *_taken_over(steps), *leaving.warnings),
+        ignored=tuple(_ignored(steps, target.redactor)),
     )
     kept = leaving.kept if rendered else target.owned.members if target.owned else ()
     return AppPlan(target, changes, steps, prunes=leaving.prunes, kept=kept)
@@ -40,6 +42,14 @@ def plan(target: Target) -> AppPlan:
 
 def _taken_over(steps: Sequence[Step]) -> tuple[str, ...]:
     return tuple(f"{step.change.ref} is taken over from {step.taken_from}" for step in steps if step.taken_from)
+
+
+def _ignored(steps: Sequence[Step], redactor: Redactor) -> Iterator[str]:
+    """The fields of live objects that are not what the manifest says, and are let be so by an ignore rule."""
+    for step in steps:
+        left = field_changes(step.manifest, step.desired, redactor) if step.manifest != step.desired else ()
+        if left:
+            yield f"{step.change.ref}: {', '.join(change.path for change in left)}"
 
 
 def apply(plan: AppPlan, before_write: Callable[[], None]) -> dict[ObjectRef, Manifest]:

@@ -67,6 +67,8 @@ def _head(change_set: ChangeSet, context: DiffContext) -> Iterator[str]:
     yield from listed("Will be deleted and made anew", _objects(change_set, "recreate"), most=most)
     hooks = [f"{code(app.app)}: {code(hook)}" for app in change_set.apps for hook in app.hooks]
     yield from listed("Hooks that will run", hooks, most=most)
+    ignored = [f"{code(app.app)}: {code(fields)}" for app in change_set.apps for fields in app.ignored]
+    yield from listed("Ignored, and left as it is in the cluster", ignored, most=most)
     yield from ("", *_table(change_set))
 
 

@@ -39,7 +39,9 @@ def test_what_an_autoscaler_set_stays(small: Small) -> None:
     small.put("web", deployment(replicas=2), ignore=[_REPLICAS])
     small.deliver()
     _scale(small, 3)
-    assert small.diff().is_empty
+    shown = small.diff()
+    assert shown.is_empty
+    assert [app.ignored for app in shown.apps] == [("Deployment shop/web: spec.replicas",)]
     assert not check_drift(small.world.deployer, "test", progress=small.world.progress.append).drifted
     small.put("web", deployment(replicas=5, image="web:2"), ignore=[_REPLICAS])
     assert [field.path for field in small.change().fields] == ["spec.template.spec.containers[app].image"]

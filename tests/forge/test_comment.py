@@ -109,7 +109,7 @@ def sample(word: str) -> Iterator[str]:
     fields = (FieldChange(word, None, value), FieldChange("data.y", value, text))
     ref = ObjectRef("", word, word, word)
     changes = [ObjectChange(ref, operation, fields) for operation in Operation]
-    made = app(word, *changes, hooks=(word,), warnings=(word,), reapply=word)
+    made = app(word, *changes, hooks=(word,), warnings=(word,), ignored=(word,), reapply=word)
     context = DiffContext(word, word, word, word, RUN, word, (word,), (word,), (word,))
     yield diff_comment(ChangeSet(word, "uid", "a" * 40, (made, made)), context)
     yield promotion_body(word, word, [PromotedCommit(word, word, word)])
@@ -151,11 +151,18 @@ def test_a_mention_in_a_value_stands_in_code_only() -> None:
 
 def test_what_is_deleted_or_made_anew_stands_before_the_diffs() -> None:
     """Nobody has to open a fold for that."""
-    made = app("web", change(Operation.PRUNE, "gone"), change(Operation.RECREATE, "again"), hooks=("Job shop/migrate",))
+    made = app(
+        "web",
+        change(Operation.PRUNE, "gone"),
+        change(Operation.RECREATE, "again"),
+        hooks=("Job shop/migrate",),
+        ignored=("Deployment shop/web: spec.replicas",),
+    )
     before, _, _ = diff_comment(change_set(made), DiffContext("c" * 40)).partition("<details>")
     assert "**Will be deleted**\n\n- `web`: `ConfigMap shop/gone`" in before
     assert "**Will be deleted and made anew**\n\n- `web`: `ConfigMap shop/again`" in before
     assert "- `web`: `Job shop/migrate`" in before
+    assert "- `web`: `Deployment shop/web: spec.replicas`" in before
 
 
 def test_the_head_says_what_when_and_from_where() -> None:
