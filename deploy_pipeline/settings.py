@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     )
     app_threads: int = Field(8, ge=1, le=64, description="How many apps of a channel are worked on at once.")
     render_timeout: float = Field(
-        120, gt=0, description="Limit for one call of kubectl or helm while rendering, in seconds."
+        120, gt=0, description="Limit for one call of kubectl or helm while rendering, in seconds; of CPU time, too."
     )
     lock_seconds: int = Field(
         20, ge=3, description="How long the lock of a killed release stays, in seconds; a living one renews it in time."
