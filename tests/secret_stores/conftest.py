@@ -49,19 +49,24 @@ class Bao:
 
 
 @contextmanager
-def running_bao(log: Path) -> Iterator[Bao]:
-    """OpenBao in its development mode: in memory, unsealed, with a key-value engine at ``secret``."""
+def running_bao(log: Path, *, certificates: Path | None = None) -> Iterator[Bao]:
+    """OpenBao in its development mode: in memory, unsealed, with a key-value engine at ``secret``.
+
+    With a folder for ``certificates`` it speaks TLS, and puts the authority there as ``vault-ca.pem``.
+    """
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         pytest.skip("no package carries OpenBao elsewhere")
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     options = [f"-dev-root-token-id={ROOT_TOKEN}", f"-dev-listen-address={address}", "-dev-no-store-token"]
+    options += ["-dev-tls", f"-dev-tls-cert-dir={certificates}"] if certificates else ["-dev"]
     with log.open("wb") as output:
-        server = subprocess.Popen([PROJECT_TOOLS / "bao", "server", "-dev", *options], stdout=output, stderr=output)
+        server = subprocess.Popen([PROJECT_TOOLS / "bao", "server", *options], stdout=output, stderr=output)
     try:
-        url = f"http://{address}"
-        _wait(url)
-        root = hvac.Client(url=url, token=ROOT_TOKEN)
+        url = f"https://{address}" if certificates else f"http://{address}"
+        authority = str(certificates / "vault-ca.pem") if certificates else True
+        _wait(url, authority)
+        root = hvac.Client(url=url, token=ROOT_TOKEN, verify=authority)
         root.sys.create_or_update_policy("reader", READER)
         yield Bao(url, root)
     finally:
@@ -69,13 +74,13 @@ def running_bao(log: Path) -> Iterator[Bao]:
         server.wait()
 
 
-def _wait(url: str) -> None:
+def _wait(url: str, authority: str | bool) -> None:
     deadline = time.monotonic() + 30
     while True:
         try:
-            if requests.get(f"{url}/v1/sys/health", timeout=1).ok:
+            if requests.get(f"{url}/v1/sys/health", timeout=1, verify=authority).ok:
                 return
-        except requests.ConnectionError:
+        except OSError:  # nobody there yet, or no certificates
             if time.monotonic() > deadline:
                 raise
         time.sleep(0.05)

@@ -192,6 +192,18 @@ def _pod_token() -> str:
     )
 
 
+def test_tls_by_an_authority_of_its_own(tmp_path: Path) -> None:
+    """With the file of the authority it is trusted, without it is not."""
+    certificates = tmp_path / "certificates"
+    certificates.mkdir()
+    with running_bao(tmp_path / "log", certificates=certificates) as server:
+        server.put("a", payload="x")
+        login = GivenToken(ROOT_TOKEN)
+        assert server.store(login, ca_file=certificates / "vault-ca.pem").read("a").content == b"x"
+        with pytest.raises(SecretStoreUnreachable, match="does not answer: SSLError"):
+            server.store(login).read("a")
+
+
 def test_a_sealed_server(tmp_path: Path) -> None:
     """It may be unsealed: the read may be tried again."""
     with running_bao(tmp_path / "log") as sealed:
