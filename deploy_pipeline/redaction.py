@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,6 +21,7 @@ from deploy_pipeline.secret_forms import Finder, forms_of
 _SHORTEST = 3  # shorter values would mask ordinary text everywhere
 _SHORTEST_NUMBER = 6  # ports and counts are everywhere
 _SHORTEST_LINE = 8  # of a value of several lines
+_PEM_BOUNDARY = re.compile("-----(BEGIN|END) [A-Z0-9 ]+-----")  # in every certificate
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -39,11 +41,13 @@ class Redactor:
     def learn(self, values: Iterable[str]) -> None:
         """From now on replace these values, and their longer lines, in each form tools give them, in every text."""
         with self._lock:
+            known = len(self._forms)
             for value in values:
                 for part in (value, *_lines_of(value)):
                     if len(part.strip()) >= _SHORTEST:
                         self._forms |= forms_of(part)
-            self._finder = None
+            if len(self._forms) > known:
+                self._finder = None
 
     def redact(self, text: str) -> str:
         """The text with every known secret value masked, also where one holds or overlaps another.
@@ -110,6 +114,7 @@ def leaves(value: Any) -> Iterable[str]:
 
 
 def _lines_of(value: str) -> list[str]:
-    """The lines of a value that has several, as far as they are long enough to be no ordinary text."""
-    lines = value.strip().splitlines()
-    return [line for line in lines if len(line.strip()) >= _SHORTEST_LINE] if len(lines) > 1 else []
+    """The lines of a value that has several, but for those that are in ordinary text as well."""
+    lines = [line.strip() for line in value.strip().splitlines()]
+    telling = [line for line in lines if len(line) >= _SHORTEST_LINE and not _PEM_BOUNDARY.fullmatch(line)]
+    return telling if len(lines) > 1 else []

@@ -64,6 +64,8 @@ def test_a_value_of_many_lines_is_found_indented_folded_and_by_the_line() -> Non
     """YAML indents a block and folds a text; a tool may print single lines."""
     lines = ["first line of the key", "c2Vjb25kIGxpbmU", "short", "the very last line"]
     redactor = Redactor(b"k" * 32)
+    redactor.learn(["-----BEGIN RSA PRIVATE KEY-----\nhunter2\n"])
+    assert redactor.redact("-----BEGIN RSA PRIVATE KEY-----") == "-----BEGIN RSA PRIVATE KEY-----"
     redactor.learn(["\n".join(lines) + "\n"])
     block = yaml.safe_dump({"a": {"key": "\n".join(lines) + "\n"}}, default_style="|")
     folded = "key: first line of\n    the key\n"

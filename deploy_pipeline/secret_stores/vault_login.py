@@ -79,10 +79,10 @@ class AuthLogin(VaultLogin):
 
     def fetch(self, connect: Connect) -> str:
         """The token of a new login."""
+        proof = self._proof
+        method = getattr(connect("").auth, proof.method)  # says so if hvac is not installed
         from hvac import exceptions
 
-        proof = self._proof
-        method = getattr(connect("").auth, proof.method)
         try:
             answer = method.login(**proof.fields(), use_token=False, mount_point=proof.mount)
         except (exceptions.InvalidRequest, exceptions.Unauthorized, exceptions.Forbidden, exceptions.InvalidPath):

@@ -173,6 +173,7 @@ def test_no_store_at_all() -> None:
     ("chosen", "missing", "extra"),
     [
         ({**VAULT, "vault_token": "t"}, "hvac", "deploy_pipeline[vault]"),
+        ({**VAULT, "vault_role": "deployer"}, "hvac", "deploy_pipeline[vault]"),
         (GOOGLE, "google.cloud.secretmanager_v1", "deploy_pipeline[google]"),
     ],
 )
