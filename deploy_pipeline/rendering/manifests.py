@@ -17,11 +17,14 @@ import yaml
 
 from deploy_pipeline.channels import App, Tree
 from deploy_pipeline.errors import RefusedError, RenderFailed
-from deploy_pipeline.rendering.reading import JsonLoader, read_documents
+from deploy_pipeline.rendering.reading import DEEPEST, JsonLoader, read_documents
 from deploy_pipeline.settings import tool_path
 from deploy_pipeline.tools import run_tool
 
 RENDERED = "rendered"
+
+_CANNOT = "the output cannot be applied"
+_MEND = "correct the manifest or template that it comes from"
 
 Manifest = dict[str, Any]
 Key = tuple[str, str, str, str]
@@ -78,10 +81,14 @@ def parse_manifests(text: bytes, *, directory: Path, env: Mapping[str, str], tim
     if result.returncode and "no objects passed" in result.stderr:
         return []
     if result.returncode:
-        raise RenderFailed("the output is no list of Kubernetes objects", details=result.stderr.splitlines())
-    manifests = [_canonical(manifest) for manifest in _json_values(result.stdout.decode())]
-    if faults := list(_faults(manifests)):
-        raise RenderFailed("the output cannot be applied", details=faults)
+        words = result.stderr.splitlines()
+        raise RenderFailed("the output is no list of Kubernetes objects", details=words, hint=_MEND)
+    try:
+        manifests = [_canonical(manifest) for manifest in _json_values(result.stdout.decode())]
+    except RecursionError:
+        raise RenderFailed(_CANNOT, details=["an object is nested without end"], hint=_MEND) from None
+    if faults := list(_faults(manifests)) or list(_deep(manifests)):
+        raise RenderFailed(_CANNOT, details=faults, hint=_MEND)
     return sorted(manifests, key=_sort_key)
 
 
@@ -136,6 +143,20 @@ def _faults(manifests: Sequence[Any]) -> Iterator[str]:
             yield f"object {number} has no {missing}"
     keys = Counter(_key(manifest) for manifest in manifests if not _missing(manifest))
     yield from (f"{describe(key)} is there {count} times" for key, count in keys.items() if count > 1)
+
+
+def _deep(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Objects that go deeper than any schema, and than the rendered file may be read again."""
+    for manifest in manifests:
+        level: list[Any] = [manifest]
+        for _ in range(DEEPEST):
+            level = [
+                inner
+                for value in level
+                for inner in (value.values() if isinstance(value, dict) else value if isinstance(value, list) else ())
+            ]
+        if level:
+            yield f"{describe(_key(manifest))} is nested more than {DEEPEST} deep"
 
 
 def _missing(manifest: Any) -> str:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import yaml
 
 _PREFIX = "tag:yaml.org,2002:"
-_DEEPEST = 200
+DEEPEST = 200
 _FIRST_OF_NUMBERS = "-+.0123456789"
 _PLAIN = (
     ("null", r"~|null|Null|NULL|", ("~", "n", "N", "")),
@@ -35,8 +35,8 @@ class _Shallow:
     def descend_resolver(self, *_: object) -> None:
         """Called for each node, before what is in it."""
         self._depth += 1
-        if self._depth > _DEEPEST:
-            raise yaml.composer.ComposerError(None, None, f"it is nested more than {_DEEPEST} deep")
+        if self._depth > DEEPEST:
+            raise yaml.composer.ComposerError(None, None, f"it is nested more than {DEEPEST} deep")
 
     def ascend_resolver(self) -> None:
         """Called for each node, after what is in it."""

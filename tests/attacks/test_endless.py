@@ -96,6 +96,15 @@ def test_a_chart_of_nothing_but_brackets_is_refused(attacker: Attacker) -> None:
     assert "kubernetes/c/Chart.yaml cannot be read: it is nested more than 200 deep" in told
 
 
+@pytest.mark.parametrize("depth", [200, 3000])
+def test_an_object_that_is_nested_without_end_is_refused(depth: int, attacker: Attacker) -> None:
+    """Kubernetes would take it as long as it is not too large; whoever reads it by recursion would not."""
+    deep = f"apiVersion: example.com/v1\nkind: Deep\nmetadata: {{name: x}}\nspec: {'[' * depth}{']' * depth}\n"
+    told = attacker.refused({"kubernetes/app/one.yaml": deep})
+    assert "test/app (kubernetes/app): the output cannot be applied" in told
+    assert "nested" in told
+
+
 @pytest.mark.long
 def test_what_takes_all_memory_fails_alone(attacker: Attacker) -> None:
     """The kernel refuses it more than its share, as the app's fault: aliases that kustomize unfolds, and a template."""

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+import socket
+import sys
 
+import pytest
 import yaml
 
+from deploy_pipeline.isolation import Network, network_of_isolated_tools
+from deploy_pipeline.settings import tool_path
 from tests.attacks.conftest import CHART, Attacker, helm_app, kustomize_apps
 
 ADDRESSES = (
@@ -84,3 +89,24 @@ def test_no_source_comes_from_an_address_that_is_not_allowed(attacker: Attacker)
         {"deploy.yaml": yaml.safe_dump({"sources": [source]})}, allowed_sources="https://git.example"
     )
     assert "deploy.yaml: the deployer does not allow the source https://git.example.evil.example/x" in told
+
+
+def test_no_tool_that_renders_reaches_the_deployers_machine(
+    attacker: Attacker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever fault kubectl or Helm may have: those that call out here before they work get nowhere."""
+    if network_of_isolated_tools() is Network.REFUSED:
+        pytest.skip("the system gives no network namespace")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        call = (
+            f"import socket; socket.create_connection({server.getsockname()}, 5); open({str(attacker.marker)!r}, 'w')"
+        )
+        for name in ("kubectl", "helm"):
+            tool = attacker.directory / name
+            tool.write_text(f'#!/bin/sh\n{sys.executable} -c "{call}"\nexec {tool_path(name)} "$@"\n')
+            tool.chmod(0o755)
+        for name in ("kubectl", "helm"):
+            monkeypatch.setenv(name.upper(), str(attacker.directory / name))
+        files, apps = kustomize_apps(["resources: [x.yaml]\n"])
+        files["kubernetes/0/x.yaml"] = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\n"
+        assert attacker.push(CHART | files, apps + helm_app()).render().objects == 2
