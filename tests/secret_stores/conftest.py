@@ -44,7 +44,7 @@ class Bao:
 
     def store(self, login: VaultLogin | None = None, **place: Any) -> VaultStore:
         """The store of a deployer with that login."""
-        chosen: dict[str, Any] = {"url": self.url, "folder": "deploy", "timeout": 5.0, **place}
+        chosen: dict[str, Any] = {"url": self.url, "folder": "deploy", "timeout": 30.0, **place}
         return VaultStore(VaultPlace(**chosen), login or GivenToken(self.reader()))
 
 
@@ -65,7 +65,7 @@ def running_bao(log: Path, *, certificates: Path | None = None) -> Iterator[Bao]
     try:
         url = f"https://{address}" if certificates else f"http://{address}"
         authority = str(certificates / "vault-ca.pem") if certificates else True
-        _wait(url, authority)
+        _wait(server, url, authority)
         root = hvac.Client(url=url, token=ROOT_TOKEN, verify=authority)
         root.sys.create_or_update_policy("reader", READER)
         yield Bao(url, root)
@@ -74,9 +74,9 @@ def running_bao(log: Path, *, certificates: Path | None = None) -> Iterator[Bao]
         server.wait()
 
 
-def _wait(url: str, authority: str | bool) -> None:
+def _wait(server: subprocess.Popen[bytes], url: str, authority: str | bool) -> None:
     deadline = time.monotonic() + 30
-    while True:
+    while server.poll() is None:
         try:
             if requests.get(f"{url}/v1/sys/health", timeout=1, verify=authority).ok:
                 return
@@ -84,6 +84,7 @@ def _wait(url: str, authority: str | bool) -> None:
             if time.monotonic() > deadline:
                 raise
         time.sleep(0.05)
+    pytest.fail("OpenBao ended by itself: somebody else has its port")
 
 
 @pytest.fixture(scope="session")

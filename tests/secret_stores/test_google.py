@@ -40,7 +40,7 @@ class Manager:
         path = f"projects/123456/secrets/{name}/versions/{number}"
         return AccessSecretVersionResponse(name=path, payload={"data": data})
 
-    def store(self, version: str = "latest", timeout: float = 5.0) -> GoogleStore:
+    def store(self, version: str = "latest", timeout: float = 30.0) -> GoogleStore:
         """The store of a deployer."""
         return GoogleStore("shop", version, self.address, insecure=True, timeout=timeout)
 

@@ -22,7 +22,7 @@ def server() -> Iterator[Answers]:
         yield answers
 
 
-def _store(url: str, timeout: float = 5.0) -> VaultStore:
+def _store(url: str, timeout: float = 30.0) -> VaultStore:
     return VaultStore(VaultPlace(url, timeout=timeout), GivenToken(TOKEN))
 
 
