@@ -175,6 +175,7 @@ def _drift_of_app(result: DriftResult, app: AppDrift) -> dg.AssetCheckEvaluation
         metadata={
             "released commit": result.commit,
             **metadata.drift(app),
+            **(metadata.secrets(result.change_set) if result.change_set else {}),
             **({"not healed": metadata.bullets(reasons)} if reasons else {}),
             **({"not looked at for extra objects": ", ".join(result.unseen)} if result.unseen else {}),
         },

@@ -40,10 +40,16 @@ def change_set(value: ChangeSet) -> Metadata:
         "digest": dg.MetadataValue.text(value.digest),
         "tree": dg.MetadataValue.text(value.tree),
         "cluster": dg.MetadataValue.text(value.cluster),
-        **({"secrets": dg.MetadataValue.text(versions)} if (versions := secret_versions(value)) else {}),
+        **secrets(value),
         "apps changed": dg.MetadataValue.int(sum(not app.is_empty for app in value.apps)),
         **counts(value.counts),
     }
+
+
+def secrets(value: ChangeSet) -> Metadata:
+    """Which version of each secret was read, if the store numbers them."""
+    versions = secret_versions(value)
+    return {"secrets": dg.MetadataValue.text(versions)} if versions else {}
 
 
 def drift(value: AppDrift) -> Metadata:
