@@ -81,7 +81,8 @@ class Cluster:
         metadata = {k: v for k, v in value["metadata"].items() if k != "finalizers"}
         if left := [name for name in value["metadata"].get("finalizers", ()) if name != finalizer]:
             metadata["finalizers"] = left
-        if left or "deletionTimestamp" not in metadata:
+        full = resource == "namespaces" and value["spec"].get("finalizers")
+        if left or full or "deletionTimestamp" not in metadata:
             self.store.put(resource, {**value, "metadata": metadata})
         else:
             self.store.delete(resource, {**value, "metadata": metadata})

@@ -275,3 +275,14 @@ def test_an_unconditional_put_is_refused_where_the_server_refuses_it(
     assert client.send("PUT", path, body).code == code
     live = client.get(path)
     assert client.send("PUT", path, {**live, "metadata": {**live["metadata"], "labels": {"a": "b"}}}).code == 200
+
+
+def test_a_namespace_deleted_in_the_foreground_takes_its_contents_along(client: Client) -> None:
+    """It is no owner of what is in it, and still goes only when it is empty."""
+    client.send("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}})
+    inside = "/api/v1/namespaces/a/configmaps"
+    assert client.apply(f"{inside}/a", config_map()).code == 201
+    options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"}
+    client.send("DELETE", "/api/v1/namespaces/a", options)
+    until(lambda: client.send("GET", "/api/v1/namespaces/a").code, lambda code: bool(code == 404))
+    assert not [item for item in client.get("/api/v1/configmaps")["items"] if item["metadata"]["namespace"] == "a"]
