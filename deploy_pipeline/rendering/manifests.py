@@ -17,6 +17,7 @@ import yaml
 
 from deploy_pipeline.channels import App, Tree
 from deploy_pipeline.errors import RefusedError, RenderFailed
+from deploy_pipeline.rendering.certain import certain_documents
 from deploy_pipeline.rendering.reading import DEEPEST, JsonLoader, read_documents
 from deploy_pipeline.settings import tool_path
 from deploy_pipeline.tools import run_tool
@@ -74,8 +75,19 @@ def parse_manifests(text: bytes, *, directory: Path, env: Mapping[str, str], tim
     """The objects in a tool's output, lists taken apart; RenderFailed if there is anything that cannot be applied.
 
     kubectl reads them, as it is what the world applies manifests with: YAML readers differ in what ``yes``, ``0o17``
-    or ``1:30`` is, and the object that is reviewed must be the one that everybody gets.
+    or ``1:30`` is, and the object that is reviewed must be the one that everybody gets. It is not asked where they all
+    agree.
     """
+    manifests = certain_documents(text)
+    if manifests is None:
+        manifests = _asked_of_kubectl(text, directory, env, timeout)
+    manifests = [_canonical(manifest) for manifest in manifests]
+    if faults := list(_faults(manifests)) or list(_deep(manifests)):
+        raise RenderFailed(_CANNOT, details=faults, hint=_MEND)
+    return sorted(manifests, key=_sort_key)
+
+
+def _asked_of_kubectl(text: bytes, directory: Path, env: Mapping[str, str], timeout: float) -> list[Manifest]:
     command = [tool_path("kubectl"), "patch", "--local", "--type=merge", "-p", "{}", "-f", "-", "-o", "json"]
     result = run_tool(command, cwd=directory, env=env, timeout=timeout, stdin=text, offline=True)
     if result.returncode and "no objects passed" in result.stderr:
@@ -84,12 +96,9 @@ def parse_manifests(text: bytes, *, directory: Path, env: Mapping[str, str], tim
         words = result.stderr.splitlines()
         raise RenderFailed("the output is no list of Kubernetes objects", details=words, hint=_MEND)
     try:
-        manifests = [_canonical(manifest) for manifest in _json_values(result.stdout.decode())]
+        return list(_json_values(result.stdout.decode()))
     except RecursionError:
         raise RenderFailed(_CANNOT, details=["an object is nested without end"], hint=_MEND) from None
-    if faults := list(_faults(manifests)) or list(_deep(manifests)):
-        raise RenderFailed(_CANNOT, details=faults, hint=_MEND)
-    return sorted(manifests, key=_sort_key)
 
 
 def write_manifests(manifests: Sequence[Manifest], header: Sequence[str]) -> bytes:
