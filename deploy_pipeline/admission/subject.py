@@ -36,10 +36,12 @@ def subject_of(plan: AppPlan, is_namespaced: Callable[[Manifest], bool]) -> Subj
     namespace = target.app.namespace
     written = tuple(_settled(manifest, is_namespaced(manifest), namespace) for manifest in _written(plan))
     refs = {ObjectRef.of(manifest) for manifest in written}
-    found = read_rendered(target.tree, target.channel, target.app.name)
+    file = rendered_path(target.channel, target.app.name)
+    # Helm releases a chart whether or not the pipeline rendered it.
+    found = read_rendered(target.tree, target.channel, target.app.name) if target.tree.has(file) else []
     return Subject(
         app=target.app.name,
-        file=rendered_path(target.channel, target.app.name),
+        file=file,
         namespaces=frozenset({namespace, *_inhabited(plan)}) if namespace else frozenset(),
         release=plan.helm_release,
         written=written,

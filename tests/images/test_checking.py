@@ -129,7 +129,7 @@ def test_a_redirect_in_a_circle_ends() -> None:
     [
         (500, {}, "answers with HTTP 500"),
         (403, {}, "may not exist (HTTP 403)"),
-        (401, {"WWW-Authenticate": 'Bearer realm="http://169.254.169.254/token"'}, "gets its tokens from"),
+        (401, {"WWW-Authenticate": 'Bearer realm="https://169.254.169.254/token"'}, "gets its tokens from"),
         (401, {"WWW-Authenticate": 'Bearer realm="file:///etc/passwd"'}, "gets its tokens from"),
         (401, {"WWW-Authenticate": "Negotiate"}, "asks for a login"),
         (401, {}, "asks for a login"),
