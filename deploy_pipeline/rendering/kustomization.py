@@ -22,6 +22,7 @@ from deploy_pipeline.errors import RenderFailed
 from deploy_pipeline.rendering.reading import TextLoader, read_documents
 
 _MAX_BYTES = 1024 * 1024
+_LONGEST_NAME = 255  # bytes, on every usual file system
 # Fields whose values kustomize opens, in kustomizations and in the files of its built-in generators and transformers.
 # Folded: kustomize takes a key in any letters that fold to it, `re\u017fources` as well.
 _OPENED = frozenset(
@@ -33,8 +34,7 @@ _CHARTS = frozenset({"helmcharts", "helmchartinflationgenerator", "helmglobals"}
 _FUNCTIONS = frozenset({"config.kubernetes.io/function", "config.k8s.io/function"})
 _BUILT_IN = "builtin"  # the apiVersion of what kustomize does itself; it looks for a program for any other
 _ADDRESS = re.compile(
-    r"([a-z][a-z0-9+.-]*:)?//.*|git::.*|gh:.*|[^/]*@[^/]*:.*|github\.com[/:].*|.*\?(ref|version)=.*"
-    r"|[^/]+\.[^/]+/.*\.git(/.*)?",
+    r"([a-z][a-z0-9+.-]*:)?//.*|git::.*|gh:.*|[^/@]*@[^/:]*:.*|github\.com[/:].*|.*\?(ref|version)=.*",
     re.IGNORECASE,
 )
 _KEY_PREFIX = re.compile(r"^[^=/]*=")  # `files: [name=path]`
@@ -55,9 +55,9 @@ def check_kustomization(root: Path, directory: str) -> None:
         for path in (posixpath.join(folder, name) for name in KUSTOMIZATIONS):
             faults += _programs(root, path)
             for field, name in _opened_by(root, path):
-                target = None if _ADDRESS.fullmatch(name) else _inside(root, folder, name)
+                target = None if _is_address(name) else _inside(root, folder, name)
                 if target is None:
-                    reason = "an address" if _ADDRESS.fullmatch(name) else "not in the branch"
+                    reason = "an address" if _is_address(name) else "not in the branch"
                     faults.append(f"{path}: {field} names {shown(name)}, which is {reason}")
                 else:
                     waiting.append(target)
@@ -138,8 +138,18 @@ def _parse(text: bytes, path: str) -> list[Any]:
         raise RenderFailed(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 
+def _is_address(name: str) -> bool:
+    """Whether kustomize might take a name for an address; also of a repository without a scheme, ``host/path.git``."""
+    host, _, path = name.casefold().partition("/")
+    is_repository = "." in host.strip(".") and any(part.endswith(".git") for part in path.split("/"))
+    return is_repository or bool(_ADDRESS.fullmatch(name))
+
+
 def _inside(root: Path, *parts: str) -> str | None:
     """The path in the tree that is meant, symlinks followed; None if it leads out of it, or cannot be a path."""
+    names = (name.encode(errors="surrogatepass") for part in parts for name in part.split("/"))
+    if any(len(name) > _LONGEST_NAME for name in names):
+        return None
     try:
         return (root.joinpath(*parts)).resolve().relative_to(root.resolve()).as_posix()
     except (ValueError, OSError, RuntimeError):  # RuntimeError: links in a circle, up to Python 3.12

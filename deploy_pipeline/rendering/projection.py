@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 from deploy_pipeline.channels import DEPLOY_FILE, DeployFile, Source
 from deploy_pipeline.errors import RefusedError, RenderFailed, UnknownRevision
 from deploy_pipeline.rendering.manifests import RENDERED
+from deploy_pipeline.rendering.patterns import matches
 from deploy_pipeline.repository import Blob, GitTree, Mirror
 from deploy_pipeline.settings import Settings
 
@@ -102,17 +101,3 @@ def _belongs(path: str, deploy_file: DeployFile) -> bool:
     folder = "" if deploy_file.channels == "." else deploy_file.channels
     is_channel_file = posixpath.dirname(path) == folder and path.endswith((".yaml", ".yml"))
     return is_channel_file or path == DEPLOY_FILE or any(matches(path, pattern) for pattern in deploy_file.include)
-
-
-def matches(path: str, pattern: str) -> bool:
-    """Whether a pattern covers a path: ``*``, ``?`` within one name, ``**`` for any depth, a folder for all of it."""
-    return bool(_compiled(pattern).fullmatch(path))
-
-
-@lru_cache(maxsize=256)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    wildcards = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    tokens = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
-    below = "" if len(tokens) > 1 else ".*" if pattern == "." else "(?:/.*)?"
-    tokens = [] if pattern == "." else tokens
-    return re.compile("".join(wildcards.get(token, re.escape(token)) for token in tokens) + below, re.DOTALL)

@@ -7,6 +7,7 @@ import tarfile
 import time
 
 import pytest
+import yaml
 
 from deploy_pipeline.rendering import apps as rendering_of_apps
 from tests.attacks.conftest import CHART, Attacker, helm_app, kustomize_apps
@@ -94,6 +95,20 @@ def test_a_chart_of_nothing_but_brackets_is_refused(attacker: Attacker) -> None:
     """The deployer reads it as well, by a parser that would go down until the stack is full."""
     told = attacker.refused(CHART | {"kubernetes/c/Chart.yaml": DEEP}, helm_app())
     assert "kubernetes/c/Chart.yaml cannot be read: it is nested more than 200 deep" in told
+
+
+def test_no_pattern_keeps_the_deployer_busy(attacker: Attacker) -> None:
+    """Stars that could be shared out in more ways than there are seconds, and names made to be looked at twice."""
+    stars = ["**/" * 30 + "z", "*a" * 40 + "b", "/".join(["*a*a*a", "**"] * 20)]
+    names = [text * 250_000 for text in ("@", "a.", ".git/", "1", "?ref", "a@", "=")] + ["ä" * 200]
+    files = {"deploy.yaml": yaml.safe_dump({"include": ["channels/**", "kubernetes/**", *stars]})}
+    files |= {"a/" * 60 + "b": "", "a" * 250: ""}
+    files |= {f"kubernetes/{n}/kustomization.yaml": f"resources: [{name!r}]\n" for n, name in enumerate(names)}
+    apps = kustomize_apps([""] * len(names))[1]
+    started = time.monotonic()
+    told = attacker.refused(files, apps)
+    assert len(told) < 10_000
+    assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize("depth", [200, 3000])

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from deploy_pipeline.errors import RefusedError, RepositoryUnreachable
-from deploy_pipeline.rendering.projection import is_allowed, matches
+from deploy_pipeline.rendering.patterns import matches
+from deploy_pipeline.rendering.projection import is_allowed
 from deploy_pipeline.settings import Settings
 from tests.rendering.conftest import CONFIG_MAP, Deployer
 from tests.support.origin import Origin
@@ -46,6 +47,11 @@ def theirs(tmp_path: Path) -> Origin:
         ("a/**/z", "a/b/c/z", "a/b/zz"),
         ("a?c", "abc", "a/c"),
         ("a.c", "a.c", "abc"),
+        ("a/**", "a/b/c", "a"),
+        ("**", "a", ""),
+        ("a/**/b/**/c", "a/b/x/b/c", "a/x/c"),
+        ("**/a*b/c", "x/ab/axb/c", "x/ab/axb"),
+        ("*a*a*b", "aaab", "aaaba"),
         (".", "a/b", ""),
     ],
 )
