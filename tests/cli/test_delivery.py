@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from deploy_pipeline.isolation import network_of_isolated_tools
 from deploy_pipeline.sandbox import SandboxCluster
 from deploy_pipeline.settings import tool_path
 from tests.cli.conftest import CommandLine, Ended, read_terminal
@@ -180,6 +181,7 @@ def test_render_shows_the_candidate_and_removes_it_with_its_branch(world: World)
     world.origin.commit("feature-x", CALMER)
     made = world.json("render", "feature-x")
     assert made["commit"] == world.origin.heads()["candidates/feature-x"]
+    assert made["isolation"] == network_of_isolated_tools().value
 
     world.origin.delete("feature-x")
     gone = world("render", "feature-x")

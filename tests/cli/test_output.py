@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from deploy_pipeline.changes import AppChanges, ChangeSet
+from deploy_pipeline.cli.commands.candidates import _rendered
 from deploy_pipeline.cli.output import Output, plain, printable, progress, table
 from deploy_pipeline.cluster.records import ReleaseRecord, ReleaseState
 from deploy_pipeline.errors import RefusedError
+from deploy_pipeline.isolation import Network
+from deploy_pipeline.rendering import RenderResult
 
 
 def test_text_of_a_branch_cannot_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,3 +71,9 @@ def test_progress_survives_a_closed_stream(monkeypatch: pytest.MonkeyPatch, tmp_
     stream.close()
     monkeypatch.setattr("sys.stderr", stream)
     progress("web: released")
+
+
+def test_a_render_says_what_kept_its_tools_from_the_network() -> None:
+    """On a system that gives no network namespace somebody has to know."""
+    result = RenderResult("main", "candidates/main", commit="0" * 40, isolation=Network.REFUSED.value)
+    assert "rendered with refusing proxy (the system gives no network namespace" in _rendered(result)

@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 
 from deploy_pipeline.errors import ApprovalError, RefusedError, ReleaseFailed
+from deploy_pipeline.isolation import network_of_isolated_tools
 from deploy_pipeline.pipeline.assets import asset_specs
 from deploy_pipeline.pipeline.catalog import known_channels
 from deploy_pipeline.pipeline.checks import app_checks
@@ -97,6 +98,7 @@ def test_rendering_offers_the_channels_and_describes_the_candidate(world: World)
     described = world.metadata("candidate", run_id=result.run_id)
     assert described["commit"] == world.origin.heads()["candidates/main"]
     assert described["apps"].splitlines()[0] == "- `prod` archiver"
+    assert described["isolation"] == network_of_isolated_tools().value
     assert world.tags(result.run_id)["deploy/branch"] == "main"
 
 
