@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from deploy_pipeline.admission.finding import Finding, Severity
 from deploy_pipeline.admission.judging import findings
@@ -30,14 +30,14 @@ class Admission:
     """Plans that may be shown, with what people should know; ``missing`` images keep them from being released."""
 
     plans: tuple[AppPlan, ...]
-    missing: tuple[Finding, ...] = field(default=())
+    missing: tuple[str, ...] = ()
 
     def check_images(self) -> None:
         """Raise RefusedError when images are missing that a release would run."""
         if self.missing:
             raise RefusedError(
                 f"{len(self.missing)} image(s) that would be run are missing",
-                details=[str(finding) for finding in self.missing],
+                details=self.missing,
                 hint="push them and try again, or correct their names",
             )
 
@@ -64,12 +64,13 @@ def admit(
     if refusals := [finding for finding in found if finding.severity is Severity.REFUSAL]:
         raise RefusedError(
             f"channel {channel}: {len(refusals)} finding(s) keep it from being released",
-            details=[cluster.redactor.redact(str(finding)) for finding in refusals],
+            details=[_shown(finding, cluster) for finding in refusals],
             hint=_HINT,
         )
     of_images = image_findings(subjects, cluster.objects.live, _registries(channel, policy, settings, progress))
     warned = tuple(_with_warnings(plan, (*found, *of_images), cluster) for plan in plans)
-    return Admission(warned, tuple(finding for finding in of_images if finding.severity is Severity.REFUSAL))
+    missing = (finding for finding in of_images if finding.severity is Severity.REFUSAL)
+    return Admission(warned, tuple(_shown(finding, cluster) for finding in missing))
 
 
 def _registries(
@@ -101,6 +102,11 @@ def _scopes(cluster: Cluster, plans: Sequence[AppPlan]) -> Callable[[Manifest], 
     return is_namespaced
 
 
+def _shown(finding: Finding, cluster: Cluster) -> str:
+    """The finding in words; names that a chart makes of secret values are masked."""
+    return cluster.redactor.redact(str(finding))
+
+
 def _with_warnings(plan: AppPlan, found: Iterable[Finding], cluster: Cluster) -> AppPlan:
-    own = tuple(cluster.redactor.redact(str(finding)) for finding in found if finding.app == plan.changes.app)
+    own = tuple(_shown(finding, cluster) for finding in found if finding.app == plan.changes.app)
     return replace(plan, changes=replace(plan.changes, warnings=(*plan.changes.warnings, *own))) if own else plan
