@@ -19,6 +19,7 @@ from deploy_pipeline.channels import App, Channel, Driver
 from deploy_pipeline.errors import RefusedError, RenderFailed, ToolStopped
 from deploy_pipeline.rendering.kustomization import check_kustomization
 from deploy_pipeline.rendering.manifests import (
+    MAX_APP_BYTES,
     Manifest,
     parse_manifests,
     rendered_path,
@@ -33,8 +34,6 @@ from deploy_pipeline.tools import isolated_environment, run_tool
 KUBE_VERSION = "1.36.2"
 CHANNEL_LABEL = "deploy-pipeline.io/channel"
 APP_LABEL = "deploy-pipeline.io/app"
-# What an app may render to: the largest ones in use (monitoring with all its definitions) stay below a third of it.
-MAX_APP_BYTES = 16 * 1024 * 1024
 MAX_APP_OBJECTS = 5_000
 MAX_CANDIDATE_BYTES = 128 * 1024 * 1024
 _MAX_THREADS = 4  # both tools use several cores themselves
@@ -127,7 +126,10 @@ def _render(channel: str, app: App, workplace: Workplace) -> RenderedApp:
         )
     if app.driver is Driver.KUSTOMIZE:
         manifests = [_labelled(manifest, channel, app.name) for manifest in manifests]
-    return RenderedApp(channel, app, tuple(manifests), write_manifests(manifests, header(channel, app)))
+    content = write_manifests(manifests, header(channel, app))
+    if len(content) > MAX_APP_BYTES:
+        raise RenderFailed(f"it renders to more than {MAX_APP_BYTES} bytes", hint="make several apps of it")
+    return RenderedApp(channel, app, tuple(manifests), content)
 
 
 def _kustomize(app: App, workplace: Workplace) -> list[str]:

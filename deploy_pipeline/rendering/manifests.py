@@ -18,12 +18,15 @@ import yaml
 from deploy_pipeline.channels import App, Tree
 from deploy_pipeline.errors import RefusedError, RenderFailed
 from deploy_pipeline.rendering.certain import certain_documents
-from deploy_pipeline.rendering.reading import DEEPEST, JsonLoader, read_documents
+from deploy_pipeline.rendering.reading import DEEPEST, MOST_NODES, JsonLoader, read_documents
 from deploy_pipeline.settings import tool_path
 from deploy_pipeline.tools import run_tool
 
 RENDERED = "rendered"
 
+MAX_APP_BYTES = 16 * 1024 * 1024  # the largest in use, monitoring with all its definitions, have a third of it
+MOST_VALUES = MOST_NODES // 2  # each may have a key, which is a node as well
+_BLANK = re.compile(r"\s*")
 _CANNOT = "the output cannot be applied"
 _MEND = "correct the manifest or template that it comes from"
 
@@ -59,6 +62,8 @@ def read_rendered(tree: Tree, channel: str, app: str) -> list[Manifest]:
             f"{path} is missing: app {app} of channel {channel} was never rendered",
             hint="release a commit that the pipeline rendered, not one of a source branch",
         ) from None
+    if len(content) > MAX_APP_BYTES:
+        raise RefusedError(f"{path} is larger than {MAX_APP_BYTES} bytes", hint="render the branch again")
     try:
         documents = read_documents(content, JsonLoader)
     except yaml.YAMLError as error:
@@ -82,7 +87,7 @@ def parse_manifests(text: bytes, *, directory: Path, env: Mapping[str, str], tim
     if manifests is None:
         manifests = _asked_of_kubectl(text, directory, env, timeout)
     manifests = [_canonical(manifest) for manifest in manifests]
-    if faults := list(_faults(manifests)) or list(_deep(manifests)):
+    if faults := list(_faults(manifests)) or list(_too_much(manifests)):
         raise RenderFailed(_CANNOT, details=faults, hint=_MEND)
     return sorted(manifests, key=_sort_key)
 
@@ -131,10 +136,14 @@ def describe(key: Key) -> str:
 def _json_values(text: str) -> Iterator[Manifest]:
     decoder = json.JSONDecoder()
     position = 0
-    while text[position:].strip():
-        position += len(text[position:]) - len(text[position:].lstrip())
-        value, position = decoder.raw_decode(text, position)
+    while (start := _end_of_blank(text, position)) < len(text):
+        value, position = decoder.raw_decode(text, start)
         yield value
+
+
+def _end_of_blank(text: str, position: int) -> int:
+    match = _BLANK.match(text, position)
+    return match.end() if match else position
 
 
 def _canonical(manifest: Manifest) -> Manifest:
@@ -154,11 +163,13 @@ def _faults(manifests: Sequence[Any]) -> Iterator[str]:
     yield from (f"{describe(key)} is there {count} times" for key, count in keys.items() if count > 1)
 
 
-def _deep(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """Objects that go deeper than any schema, and than the rendered file may be read again."""
+def _too_much(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Objects that are larger or deeper than any that Kubernetes has, and than the rendered file may be read again."""
     for manifest in manifests:
         level: list[Any] = [manifest]
+        count = 0
         for _ in range(DEEPEST):
+            count += len(level)
             level = [
                 inner
                 for value in level
@@ -166,6 +177,8 @@ def _deep(manifests: Sequence[Manifest]) -> Iterator[str]:
             ]
         if level:
             yield f"{describe(_key(manifest))} is nested more than {DEEPEST} deep"
+        if count > MOST_VALUES:
+            yield f"{describe(_key(manifest))} has more than {MOST_VALUES} values"
 
 
 def _missing(manifest: Any) -> str:

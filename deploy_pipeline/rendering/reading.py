@@ -1,6 +1,7 @@
-"""YAML readers for files of a branch: none goes deeper than its stack, and one gives JSON values only.
+"""YAML readers for files of a branch: none goes deeper than its stack and memory, and one gives JSON values only.
 
-PyYAML's parser in C calls itself for each level, unchecked: a file of nothing but brackets would end the deployer.
+PyYAML's parser in C calls itself for each level, unchecked: a file of nothing but brackets would end the deployer. And
+it makes a kilobyte of each byte of a list of digits.
 
 Of rendered files, those values are read that were written. PyYAML reads YAML 1.1: unquoted, ``1:30`` is a number there
 and ``2026-01-02`` a date, which the Kubernetes API knows nothing of. Here plain text is what the core schema of
@@ -18,6 +19,7 @@ import yaml
 
 _PREFIX = "tag:yaml.org,2002:"
 DEEPEST = 200
+MOST_NODES = 400_000  # of one document: each takes a kilobyte while it is read
 _FIRST_OF_NUMBERS = "-+.0123456789"
 _PLAIN = (
     ("null", r"~|null|Null|NULL|", ("~", "n", "N", "")),
@@ -27,14 +29,18 @@ _PLAIN = (
 )
 
 
-class _Shallow:
-    """Raises YAMLError for what is nested too deep."""
+class _Bounded:
+    """Raises YAMLError for a document that is nested too deep or has too many nodes."""
 
     _depth = 0
+    _nodes = 0
 
     def descend_resolver(self, *_: object) -> None:
         """Called for each node, before what is in it."""
+        self._nodes = self._nodes + 1 if self._depth else 1
         self._depth += 1
+        if self._nodes > MOST_NODES:
+            raise yaml.composer.ComposerError(None, None, f"a document has more than {MOST_NODES} nodes")
         if self._depth > DEEPEST:
             raise yaml.composer.ComposerError(None, None, f"it is nested more than {DEEPEST} deep")
 
@@ -51,11 +57,11 @@ def read_documents(text: bytes, loader: type[TextLoader | JsonLoader]) -> list[A
         raise yaml.YAMLError(str(error)) from None
 
 
-class TextLoader(_Shallow, yaml.CBaseLoader):
+class TextLoader(_Bounded, yaml.CBaseLoader):
     """Gives every scalar as the text that stands there."""
 
 
-class JsonLoader(_Shallow, yaml.CSafeLoader):
+class JsonLoader(_Bounded, yaml.CSafeLoader):
     """Refuses what is no JSON."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (the stubs have it so; none of YAML 1.1)

@@ -111,6 +111,17 @@ def test_no_pattern_keeps_the_deployer_busy(attacker: Attacker) -> None:
     assert time.monotonic() - started < 20
 
 
+@pytest.mark.parametrize("limit", ["reading.MOST_NODES", "manifests.MOST_VALUES"])
+def test_an_object_of_nothing_but_digits_is_refused(
+    limit: str, attacker: Attacker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader makes a kilobyte of each of them; if the first one stops, the tool's own reading is looked at."""
+    monkeypatch.setattr(f"deploy_pipeline.rendering.{limit}", 1_000)
+    digits = f"apiVersion: example.com/v1\nkind: Digits\nmetadata: {{name: x}}\nspec: [{'1,' * 2_000}]\n"
+    told = attacker.refused({"kubernetes/app/one.yaml": digits})
+    assert "Digits x has more than 1000 values" in told or "a document has more than 1000 nodes" in told
+
+
 @pytest.mark.parametrize("depth", [200, 3000])
 def test_an_object_that_is_nested_without_end_is_refused(depth: int, attacker: Attacker) -> None:
     """Kubernetes would take it as long as it is not too large; whoever reads it by recursion would not."""
