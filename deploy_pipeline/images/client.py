@@ -133,7 +133,8 @@ class RegistryClient:
             content = answer.read(_MAX_BYTES, decode_content=True)
             answer.release_conn()
         except urllib3.exceptions.HTTPError as error:
-            reason = f"{registry} does not answer ({type(error).__name__})"
+            cause = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else error
+            reason = f"{registry} does not answer ({type(cause).__name__})"
             self._silent[registry] = reason
             raise NoAnswer(reason) from None
         return _Answer(answer.status, answer.headers, content)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploy_pipeline.channels import PromotionPolicy, PruneLimit, PrunePolicy, parse_channel
+from deploy_pipeline.channels import AdmissionPolicy, Allow, PromotionPolicy, PruneLimit, PrunePolicy, parse_channel
 from deploy_pipeline.channels.field_path import Element, FieldPath
 
 POLICY = """\
@@ -47,6 +47,21 @@ def test_a_channel_says_how_promotions_are_decided() -> None:
     silent = parse_channel("channel: prod\n", "channels/prod.yaml", None).promotion
     assert silent == PromotionPolicy(1, code_owners=False, accept_change_set=False, promote="manual")
     assert not silent.opens_by_itself("main")
+
+
+def test_a_channel_says_what_its_objects_may_be() -> None:
+    """``off`` is a boolean to YAML, and a word here."""
+    keys = (
+        "allow: {kinds: [ClusterRole, A.b.io, '*'], namespaces: [team-*], registries: [ghcr.io/team, localhost:5000]}"
+    )
+    text = f"channel: prod\n{keys}\nplain_secrets: refuse\nimages: off\n"
+    said = parse_channel(text, "channels/prod.yaml", None).admission
+    allow = Allow(
+        kinds=("ClusterRole", "A.b.io", "*"), namespaces=("team-*",), registries=("ghcr.io/team", "localhost:5000")
+    )
+    assert said == AdmissionPolicy(allow, "refuse", "off")
+    silent = parse_channel("channel: prod\nallow:\nimages:\n", "channels/prod.yaml", None).admission
+    assert silent == AdmissionPolicy(Allow(), "warn", "check")
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,8 @@ RIGHT = (
     channel(KUSTOMIZE, helm_values=[], secrets=["a_b.c-d"], timeout="1h2m3.5s", namespace="x"),
     channel(HELM, helm_values=["v.yaml"], secret_helm_values=["v"], kustomize_dir=None),
     {"channel": "test"},
+    {"channel": "test", "allow": {"kinds": ["ClusterRole"], "namespaces": None}, "images": "off"},
+    {"channel": "test", "allow": None, "images": None, "plain_secrets": "warn"},
     {"channel": "test", "releases": None, "approval": None, "drift_schedule": "* * * * *"},
 )
 WRONG: tuple[object, ...] = (
@@ -51,6 +53,8 @@ WRONG: tuple[object, ...] = (
     {"channel": "a" * 41},
     {"channel": "test", "unknown": 1},
     {"channel": "test", "approval": "never"},
+    {"channel": "test", "allow": {"kind": ["A"]}},
+    {"channel": "test", "images": "always"},
     channel(KUSTOMIZE, unknown=None),
     channel(KUSTOMIZE, name=...),
     channel(KUSTOMIZE, driver="docker"),

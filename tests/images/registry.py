@@ -67,9 +67,15 @@ class Registry:
 
 @contextmanager
 def serve(
-    directory: Path, auth: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+    directory: Path,
+    auth: dict[str, Any] | None = None,
+    headers: dict[str, str] | None = None,
+    tls: tuple[Path, Path] | None = None,
 ) -> Iterator[Registry]:
-    """A registry on loopback that keeps its images in a folder; ``headers`` are what pushing to it takes."""
+    """A registry on loopback that keeps its images in a folder.
+
+    ``headers`` are what pushing to it takes, ``tls`` the files with its certificate and key.
+    """
     if not PROGRAM.is_file():
         pytest.skip("there is no docker-registry in .tools/bin: `make setup` brings it where apt has it")
     with socket.socket() as free:
@@ -79,7 +85,7 @@ def serve(
         "version": 0.1,
         "log": {"level": "info"},
         "storage": {"filesystem": {"rootdirectory": str(directory / "images")}},
-        "http": {"addr": host},
+        "http": {"addr": host, **({"tls": {"certificate": str(tls[0]), "key": str(tls[1])}} if tls else {})},
         **({"auth": auth} if auth else {}),
     }
     (directory / "config.yml").write_text(yaml.safe_dump(configuration))

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from deploy_pipeline.images import Existence, Registries, existence
+from deploy_pipeline.images.client import _connections
 from deploy_pipeline.settings import Settings
+from tests.images.certificates import Identity
 from tests.images.registry import PASSWORD, USER, Registry, basic, docker_config, serve
 from tests.images.token_server import serve_tokens
 
@@ -78,19 +80,30 @@ def test_only_listed_registries_are_asked(registry: Registry) -> None:
     assert registry.requests() == before
 
 
-def test_a_listed_registry_is_asked_by_tls_unless_marked(registry: Registry) -> None:
-    """One without ``http://`` in front never gets a request in the clear."""
-    assert "does not answer" in ask(f"{registry.host}/feeds/archiver:2.1", registry.host).unknown
+def test_a_registry_is_asked_by_tls_with_a_certificate_that_is_trusted(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is not marked ``http://`` never gets a request in the clear, nor one whose certificate nobody knows."""
+    assert "does not answer (SSLError)" in ask(f"{registry.host}/feeds/archiver:2.1", registry.host).unknown
+    tls = Identity.new().write(tmp_path)
+    with serve(tmp_path, tls=tls) as secure:
+        image = f"{secure.host}/feeds/archiver:2.1"
+        assert "does not answer (SSLError)" in ask(image, secure.host).unknown
+        monkeypatch.setenv("SSL_CERT_FILE", str(tls[0]))
+        _connections.cache_clear()
+        assert ask(image, secure.host) == Existence(missing=True)
+    _connections.cache_clear()
 
 
 @contextmanager
-def answering(status: int, headers: dict[str, str]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """A host that answers everything alike; gives it and the paths it is asked for, each with its Authorization."""
-    seen: list[tuple[str, str]] = []
+def answering(*answers: tuple[int, dict[str, str]]) -> Iterator[tuple[str, list[str]]]:
+    """A host that gives these answers, the last one for ever; gives it and the Authorization of each request."""
+    seen: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
-            seen.append((self.path, self.headers.get("Authorization", "")))
+            status, headers = answers[min(len(seen), len(answers) - 1)]
+            seen.append(self.headers.get("Authorization", ""))
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -112,14 +125,25 @@ def answering(status: int, headers: dict[str, str]) -> Iterator[tuple[str, list[
 def test_a_redirect_leads_to_listed_hosts_only(registry: Registry) -> None:
     """A registry cannot send the deployer into its own network; to a listed host it may."""
     digest = registry.push("mirror/app", "1")
-    with answering(307, {"Location": f"http://{registry.host}/v2/mirror/app/manifests/1"}) as (host, _):
+    with answering((307, {"Location": f"http://{registry.host}/v2/mirror/app/manifests/1"})) as (host, _):
         assert "sends the deployer on to" in ask(f"{host}/app:1", f"http://{host}").unknown
         assert ask(f"{host}/app:1", f"http://{host},http://{registry.host}") == Existence(digest)
 
 
+def test_credentials_do_not_follow_a_redirect(tmp_path: Path) -> None:
+    """They are for the registry, not for whoever it keeps its content with."""
+    with answering((404, {})) as (other, seen_there):
+        login = (401, {"WWW-Authenticate": "Basic"})
+        with answering(login, (307, {"Location": f"http://{other}/x"})) as (host, seen_here):
+            found = ask(f"{host}/app:1", f"http://{host},http://{other}", docker_config(tmp_path / "docker", host))
+    assert found == Existence(missing=True)
+    assert seen_here == ["", basic(USER, PASSWORD)]
+    assert seen_there == [""]
+
+
 def test_a_redirect_in_a_circle_ends() -> None:
     """After four requests."""
-    with answering(302, {"Location": "/v2/again"}) as (host, seen):
+    with answering((302, {"Location": "/v2/again"})) as (host, seen):
         assert "in circles" in ask(f"{host}/app:1", f"http://{host}").unknown
     assert len(seen) == 4
 
@@ -137,13 +161,13 @@ def test_a_redirect_in_a_circle_ends() -> None:
 )
 def test_whatever_else_a_registry_answers_is_no_answer(status: int, headers: dict[str, str], words: str) -> None:
     """It is never taken for missing, nor for being there."""
-    with answering(status, headers) as (host, _):
+    with answering((status, headers)) as (host, _):
         assert words in ask(f"{host}/app:1", f"http://{host}").unknown
 
 
 def test_a_digest_that_is_none_is_not_taken_over() -> None:
     """It would end up in a manifest."""
-    with answering(200, {"Docker-Content-Digest": "sha256:abc\tevil"}) as (host, _):
+    with answering((200, {"Docker-Content-Digest": "sha256:abc\tevil"})) as (host, _):
         assert ask(f"{host}/app:1", f"http://{host}") == Existence("")
 
 
@@ -154,4 +178,4 @@ def test_a_registry_that_does_not_answer_is_asked_once() -> None:
         host = f"127.0.0.1:{closed.getsockname()[1]}"
         images = [f"{host}/app:{number}" for number in range(30)]
         found = existence(images, Registries.from_settings(Settings(registries=f"http://{host}")))
-    assert {answer.unknown for answer in found.values()} == {f"{host} does not answer (MaxRetryError)"}
+    assert {answer.unknown for answer in found.values()} == {f"{host} does not answer (NewConnectionError)"}

@@ -15,10 +15,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import jwt
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+
+from tests.images.certificates import Identity
 
 ISSUER, SERVICE = "tests", "registry"
 
@@ -32,22 +31,13 @@ class TokenServer:
     asked: list[tuple[dict[str, list[str]], str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, ISSUER)])
-        now = datetime.datetime.now(datetime.timezone.utc)
-        self._certificate = (
-            x509.CertificateBuilder(issuer_name=name, subject_name=name, public_key=self._key.public_key())
-            .serial_number(1)
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(hours=1))
-            .sign(self._key, hashes.SHA256())
-        )
-        (self.directory / "issuer.pem").write_bytes(self._certificate.public_bytes(Encoding.PEM))
+        self._identity = Identity.new()
+        self._bundle, _ = self._identity.write(self.directory)
 
     @property
     def auth(self) -> dict[str, Any]:
         """What the registry's configuration says about it."""
-        bundle = str(self.directory / "issuer.pem")
+        bundle = str(self._bundle)
         return {
             "token": {
                 "realm": f"http://{self.host}/token",
@@ -70,8 +60,8 @@ class TokenServer:
             "iat": now,
             "access": access,
         }
-        chain = [base64.b64encode(self._certificate.public_bytes(Encoding.DER)).decode()]
-        return jwt.encode(claims, self._key, algorithm="ES256", headers={"x5c": chain})
+        chain = [base64.b64encode(self._identity.certificate.public_bytes(Encoding.DER)).decode()]
+        return jwt.encode(claims, self._identity.key, algorithm="ES256", headers={"x5c": chain})
 
     def answer(self, query: dict[str, list[str]], authorization: str) -> bytes:
         """What it answers to a question for a token."""
