@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from deploy_pipeline.channels import DEPLOY_FILE, DeployFile, Source
@@ -15,6 +16,7 @@ from deploy_pipeline.errors import RefusedError, RenderFailed, UnknownRevision
 from deploy_pipeline.rendering.manifests import RENDERED
 from deploy_pipeline.rendering.patterns import matches
 from deploy_pipeline.repository import Blob, GitTree, Mirror
+from deploy_pipeline.repository.tree import MAX_FILES
 from deploy_pipeline.settings import Settings
 
 
@@ -29,12 +31,19 @@ class Projection:
 def project(tree: GitTree, deploy_file: DeployFile, settings: Settings) -> Projection:
     """Choose the files of the tree that ``include`` names, and bring in the sources.
 
-    Raises RefusedError for a source that is not allowed or whose files would lie over others, and what fetching raises.
+    Raises RefusedError for a source that is not allowed or whose files would lie over others, RenderFailed if it takes
+    longer than one call of a tool may, and what fetching raises.
     """
-    chosen = [path for path in tree.paths() if _belongs(path, deploy_file)]
+    limit = settings.render_timeout
+    chosen = [path for path in _in_time(tree.paths(), limit) if _belongs(path, deploy_file)]
+    if len(chosen) > MAX_FILES:
+        raise RenderFailed(
+            f"`include` in {DEPLOY_FILE} covers {len(chosen)} files, more than {MAX_FILES}",
+            hint="leave out what deployments do not need",
+        )
     warnings = [
         f"`include` in {DEPLOY_FILE} names `{pattern}`, which matches no file"
-        for pattern in deploy_file.include
+        for pattern in _in_time(deploy_file.include, limit)
         if not any(matches(path, pattern) for path in (*chosen, DEPLOY_FILE))
     ]
     entries = tree.entries()
@@ -49,6 +58,18 @@ def project(tree: GitTree, deploy_file: DeployFile, settings: Settings) -> Proje
             )
         files |= brought
     return Projection(files, tuple(warnings))
+
+
+def _in_time(names: Iterable[str], seconds: float) -> Iterator[str]:
+    """The names, as long as there is time: patterns and files are both the branch's, and may be many."""
+    end = time.monotonic() + seconds
+    for name in names:
+        if time.monotonic() > end:
+            raise RenderFailed(
+                f"looking for the files that `include` in {DEPLOY_FILE} covers took longer than {seconds:g} s",
+                hint="use fewer patterns with fewer stars",
+            )
+        yield name
 
 
 def is_allowed(url: str, settings: Settings) -> bool:

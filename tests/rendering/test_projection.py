@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from deploy_pipeline.errors import RefusedError, RepositoryUnreachable
 from deploy_pipeline.rendering.patterns import matches
@@ -164,3 +165,13 @@ def test_pattern_that_matches_nothing_is_a_warning(small_deployer: Make) -> None
     """Most likely a slip of the pen."""
     deployer = small_deployer({"deploy.yaml": "include: [kubernetes/**, kubernets/**]\n"})
     assert deployer.render().warnings == ("`include` in deploy.yaml names `kubernets/**`, which matches no file",)
+
+
+def test_choosing_files_has_a_limit_of_time(small_deployer: Make) -> None:
+    """A thousand patterns of stars over a hundred names that nearly fit: the branch is refused, with the reason."""
+    pattern = "*a" * 100 + "b"
+    files = {f"{'a' * 240}{number}": "" for number in range(100)}
+    include = ["channels/**", *(f"{number}/{pattern}" for number in range(3)), *[pattern] * 1_000]
+    deployer = small_deployer({"deploy.yaml": yaml.safe_dump({"include": include}), **files}, render_timeout=0.2)
+    with pytest.raises(RefusedError, match=r"took longer than 0\.2 s"):
+        deployer.render()
