@@ -120,6 +120,37 @@ def test_whole_way_without_dagster(world: World) -> None:
     assert not any(SECRET_VALUE in ended.stdout + ended.stderr for ended in said)
 
 
+@pytest.mark.long
+def test_release_that_was_refused_can_be_accepted_by_its_digest(world: World) -> None:
+    """Where what was released says so; whoever accepts gives a name, and it stands in the history."""
+    path = "channels/try-out.yaml"
+    world.origin.commit("main", {path: world.origin.show("main", path) + "accept_change_set: true\n"})
+    assert world("render", "main").returncode == 0
+    world.released()
+    world.origin.commit("main", CALMER)
+    assert world("render", "main").returncode == 0
+    assert world("promote", "--channel", "test", "--yes").returncode == 0
+    world.kubectl("patch", "configmap", "pages", "--namespace", "notes", "--patch", '{"data": {"title": "Changed"}}')
+
+    refused = world("release", "--channel", "test")
+    assert refused.returncode == 2
+    assert "data.title" in refused.stderr
+    again = world("diff", "--channel", "test", "--json")
+    assert again.returncode == 1, again.stderr
+    digest = json.loads(again.stdout)["digest"]
+    nameless = world("release", "--channel", "test", "--accept-change-set", digest)
+    assert nameless.returncode == 2
+    assert world(
+        "release", "--channel", "test", "--accept-change-set", "sha256:other", "--approved-by", "ann"
+    ).returncode
+
+    accepted = world("release", "--channel", "test", "--accept-change-set", digest, "--approved-by", "ann")
+    assert accepted.returncode == 0, accepted.stderr
+    history = world.command("history", "--channel", "test", "--json")
+    assert json.loads(history.stdout)[0]["approved_by"] == "ann"
+    assert "Notes" in world.kubectl("get", "configmap", "pages", "--namespace", "notes", "--output", "yaml")
+
+
 def test_actions_stand_in_the_run_history(world: World, tmp_path: Path) -> None:
     """Without ``--local`` each action is a run of its job, tagged with channel and trigger, and says its id."""
     home = tmp_path / "dagster_home"
