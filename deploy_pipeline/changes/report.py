@@ -26,21 +26,24 @@ _LONGEST_TEXT = 20_000
 _NAMED_BY_REF = frozenset(("apiVersion", "kind", "metadata.name", "metadata.namespace"))
 
 
-def summary(change_set: ChangeSet) -> str:
-    """The counts in one line: ``2 created, 1 changed, 0 pruned, 12 unchanged``; recreated ones if there are any."""
-    counts = change_set.counts
-    line = ", ".join(f"{counts[key]} {word}" for key, word in _WORDS.items() if counts[key] or key != "recreate")
-    again = sum(1 for app in change_set.apps if app.reapply)
-    return f"{line}; {again} app(s) applied again" if again else line
-
-
-_WORDS = {
+OPERATION_WORDS = {
     "create": "created",
     "update": "changed",
     "recreate": "recreated",
     "prune": "pruned",
     "none": "unchanged",
 }
+"""What happened to objects, by the value of Operation."""
+
+
+def summary(change_set: ChangeSet) -> str:
+    """The counts in one line: ``2 created, 1 changed, 0 pruned, 12 unchanged``; recreated ones if there are any."""
+    counts = change_set.counts
+    line = ", ".join(
+        f"{counts[key]} {word}" for key, word in OPERATION_WORDS.items() if counts[key] or key != "recreate"
+    )
+    again = sum(1 for app in change_set.apps if app.reapply)
+    return f"{line}; {again} app(s) applied again" if again else line
 
 
 def markdown(change_set: ChangeSet, *, limit: int = 60_000) -> str:
@@ -51,8 +54,8 @@ def markdown(change_set: ChangeSet, *, limit: int = 60_000) -> str:
         f"Digest `{change_set.digest}`",
         "",
         *_versions(change_set),
-        f"| app | driver | {' | '.join(_WORDS.values())} | |",
-        f"|---|---|{'--:|' * len(_WORDS)}---|",
+        f"| app | driver | {' | '.join(OPERATION_WORDS.values())} | |",
+        f"|---|---|{'--:|' * len(OPERATION_WORDS)}---|",
         *(_row(app) for app in change_set.apps),
     ]
     for app in change_set.apps:
@@ -144,7 +147,7 @@ def _versions(change_set: ChangeSet) -> Iterator[str]:
 def _row(app: AppChanges) -> str:
     counts = app.counts
     note = "left the channel" if app.removed else app.reapply
-    cells = (app.app, app.driver, *(str(counts[key]) for key in _WORDS), note)
+    cells = (app.app, app.driver, *(str(counts[key]) for key in OPERATION_WORDS), note)
     return "| " + " | ".join(inline(cell) for cell in cells) + " |"
 
 
