@@ -26,7 +26,7 @@ _LONGEST_TEXT = 20_000
 _NAMED_BY_REF = frozenset(("apiVersion", "kind", "metadata.name", "metadata.namespace"))
 
 
-OPERATION_WORDS = {
+IN_WORDS = {
     "create": "created",
     "update": "changed",
     "recreate": "recreated",
@@ -39,9 +39,7 @@ OPERATION_WORDS = {
 def summary(change_set: ChangeSet) -> str:
     """The counts in one line: ``2 created, 1 changed, 0 pruned, 12 unchanged``; recreated ones if there are any."""
     counts = change_set.counts
-    line = ", ".join(
-        f"{counts[key]} {word}" for key, word in OPERATION_WORDS.items() if counts[key] or key != "recreate"
-    )
+    line = ", ".join(f"{counts[key]} {word}" for key, word in IN_WORDS.items() if counts[key] or key != "recreate")
     again = sum(1 for app in change_set.apps if app.reapply)
     return f"{line}; {again} app(s) applied again" if again else line
 
@@ -54,8 +52,8 @@ def markdown(change_set: ChangeSet, *, limit: int = 60_000) -> str:
         f"Digest `{change_set.digest}`",
         "",
         *_versions(change_set),
-        f"| app | driver | {' | '.join(OPERATION_WORDS.values())} | |",
-        f"|---|---|{'--:|' * len(OPERATION_WORDS)}---|",
+        f"| app | driver | {' | '.join(IN_WORDS.values())} | |",
+        f"|---|---|{'--:|' * len(IN_WORDS)}---|",
         *(_row(app) for app in change_set.apps),
     ]
     for app in change_set.apps:
@@ -147,7 +145,7 @@ def _versions(change_set: ChangeSet) -> Iterator[str]:
 def _row(app: AppChanges) -> str:
     counts = app.counts
     note = "left the channel" if app.removed else app.reapply
-    cells = (app.app, app.driver, *(str(counts[key]) for key in OPERATION_WORDS), note)
+    cells = (app.app, app.driver, *(str(counts[key]) for key in IN_WORDS), note)
     return "| " + " | ".join(inline(cell) for cell in cells) + " |"
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from deploy_pipeline.changes import AppChanges, ChangeSet, Operation, summary
-from deploy_pipeline.changes.report import OPERATION_WORDS, object_lines
+from deploy_pipeline.changes.report import IN_WORDS, object_lines
 from deploy_pipeline.forge.markup import cell, code, fence_for, fold, link, listed, visible
 
 LIMIT = 65_000
@@ -99,7 +99,7 @@ def _objects(change_set: ChangeSet, operation: str) -> list[str]:
 
 def _table(change_set: ChangeSet) -> Iterator[str]:
     columns = [operation.value for operation in Operation]
-    yield f"| app | driver | {' | '.join(OPERATION_WORDS[column] for column in columns)} | |"
+    yield f"| app | driver | {' | '.join(IN_WORDS[column] for column in columns)} | |"
     yield f"|---|---|{'--:|' * len(columns)}---|"
     for app in change_set.apps[:_MOST_ROWS]:
         note = "left the channel" if app.removed else cell(app.reapply)
@@ -144,7 +144,5 @@ def _cut(app: AppChanges, body: Sequence[str], rest: str, room: int) -> str:
 
 
 def _fold(app: AppChanges, body: Sequence[str], after: str) -> str:
-    note = ", ".join(
-        f"{count} {OPERATION_WORDS[name]}" for name, count in app.counts.items() if count and name != "none"
-    )
+    note = ", ".join(f"{count} {IN_WORDS[name]}" for name, count in app.counts.items() if count and name != "none")
     return fold(app.app, note, body, after)

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 
-from deploy_pipeline.changes.report import OPERATION_WORDS
+from deploy_pipeline.changes.report import IN_WORDS
 from deploy_pipeline.cluster.records import ReleaseRecord
 from deploy_pipeline.deployer import Deployer, Progress
 from deploy_pipeline.errors import DeployError, RefusedError, ReleaseFailed, RetryableError
@@ -194,5 +194,5 @@ class _Voice:
 
 
 def _line(app: AppResult) -> str:
-    counts = ", ".join(f"{count} {OPERATION_WORDS[name]}" for name, count in app.counts.items() if count)
+    counts = ", ".join(f"{count} {IN_WORDS[name]}" for name, count in app.counts.items() if count)
     return f"{app.app}: {app.state} in {app.seconds:.1f} s" + (f" ({counts})" if counts else "")
