@@ -6,6 +6,7 @@ is reported, so that one push fixes them all.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,8 @@ CHANNEL_LABEL = "deploy-pipeline.io/channel"
 APP_LABEL = "deploy-pipeline.io/app"
 MAX_APP_OBJECTS = 5_000
 MAX_CANDIDATE_BYTES = 128 * 1024 * 1024
+_TIMES = 10  # as long as one app may take, for all of a branch
+_DIVIDE = "deploy parts of it from a repository of their own"
 _MAX_THREADS = 4  # both tools use several cores themselves
 _SCREEN_LINES = 24
 _SCREEN_COLUMNS = 300
@@ -79,13 +82,16 @@ def render_apps(
     all of it together is too much.
     """
     _write_shapes(workplace)
+    allowance = _Allowance(_TIMES * workplace.settings.render_timeout)
     pairs = [(channel.name, app) for channel in channels for app in channel.apps]
     faults: list[str] = []
 
     def attempt(pair: tuple[str, App]) -> RenderedApp | None:
         started = time.monotonic()
         try:
+            allowance.check()
             rendered = _render(*pair, workplace)
+            allowance.take(len(rendered.content))
         except (RefusedError, ToolStopped) as error:
             faults.append(_fault(*pair, error, workplace))
             progress(f"{pair[0]}/{pair[1].name}: failed")
@@ -99,12 +105,31 @@ def render_apps(
     if faults:
         raise RenderFailed(f"{len(faults)} of {len(pairs)} apps cannot be rendered", details=sorted(faults))
     _check_shared(channels, rendered)
-    if sum(len(one.content) for one in rendered) > MAX_CANDIDATE_BYTES:
-        raise RenderFailed(
-            f"the branch renders to more than {MAX_CANDIDATE_BYTES // 1024 // 1024} MiB of manifests",
-            hint="deploy parts of it from a repository of their own",
-        )
     return rendered
+
+
+class _Allowance:
+    """What rendering one branch may take in all: seconds, and bytes of manifests. Safe to share between threads."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def check(self) -> None:
+        """RenderFailed where nothing is left of it."""
+        if time.monotonic() > self._end:
+            raise RenderFailed(f"rendering the branch took longer than {self._seconds:g} s", hint=_DIVIDE)
+        self.take(0)
+
+    def take(self, size: int) -> None:
+        """Use up some bytes; RenderFailed where there are not as many."""
+        with self._lock:
+            self._bytes += size
+            if self._bytes > MAX_CANDIDATE_BYTES:
+                most = MAX_CANDIDATE_BYTES // 1024 // 1024
+                raise RenderFailed(f"the branch renders to more than {most} MiB of manifests", hint=_DIVIDE)
 
 
 def _render(channel: str, app: App, workplace: Workplace) -> RenderedApp:

@@ -111,6 +111,14 @@ def test_no_pattern_keeps_the_deployer_busy(attacker: Attacker) -> None:
     assert time.monotonic() - started < 20
 
 
+def test_apps_without_number_are_not_begun_for_ever(attacker: Attacker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All apps of a branch together have a limit of time, too; here a tenth of a second."""
+    monkeypatch.setattr(rendering_of_apps, "_TIMES", 0.001)
+    files, apps = kustomize_apps(["resources: [x.yaml]\n"] * 60)
+    files |= {f"kubernetes/{number}/x.yaml": MANIFEST for number in range(60)}
+    assert "rendering the branch took longer than 0.1 s" in attacker.refused(files, apps, render_timeout=100)
+
+
 @pytest.mark.parametrize("limit", ["reading.MOST_NODES", "manifests.MOST_VALUES"])
 def test_an_object_of_nothing_but_digits_is_refused(
     limit: str, attacker: Attacker, monkeypatch: pytest.MonkeyPatch
