@@ -10,6 +10,9 @@ from typing import Any
 
 import yaml
 
+from deploy_pipeline.errors import RenderFailed
+from deploy_pipeline.rendering.reading import TextLoader, read_documents
+
 
 @dataclass(frozen=True)
 class Hook:
@@ -44,18 +47,31 @@ def hook_of(hook: Mapping[str, Any]) -> Hook:
 
 
 def from_template(text: str) -> Rendering:
-    """What ``helm template`` prints, which has the hooks among the objects."""
+    """What ``helm template`` prints, which has the hooks among the objects. Raises RenderFailed."""
     objects, hooks = [], []
     for document in _documents(text):
-        content = yaml.load(document, Loader=yaml.CSafeLoader) or {}
-        annotations = (content.get("metadata") or {}).get("annotations") or {}
-        if "helm.sh/hook" in annotations:
-            events = [event.strip() for event in str(annotations["helm.sh/hook"]).split(",")]
-            named = {"kind": content.get("kind"), "name": content["metadata"].get("name"), "events": events}
+        content = _content(document)
+        metadata = _map(content.get("metadata"))
+        events = _map(metadata.get("annotations")).get("helm.sh/hook")
+        if events:
+            names = [event.strip() for event in str(events).split(",")]
+            named = {"kind": content.get("kind"), "name": metadata.get("name"), "events": names}
             hooks.append(Hook(_label(named), document))
         else:
             objects.append(document)
     return Rendering("\n---\n".join(objects), tuple(hooks))
+
+
+def _content(document: str) -> Mapping[str, Any]:
+    """A document whose scalars are texts; empty if it is no object."""
+    try:
+        return _map(next(iter(read_documents(document.encode(), TextLoader)), None))
+    except yaml.YAMLError as error:
+        raise RenderFailed(f"the chart gives what cannot be read: {' '.join(str(error).split())}") from None
+
+
+def _map(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _documents(text: str) -> list[str]:

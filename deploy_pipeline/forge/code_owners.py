@@ -56,7 +56,7 @@ def _parsed(text: str) -> CodeOwners:
 
 def _lines(text: str) -> list[str]:
     """The rules, without comments."""
-    stripped = (_COMMENT.sub("", line).strip() for line in text.splitlines())
+    stripped = (_COMMENT.sub("", line).strip() for line in text.split("\n"))
     return [line for line in stripped if line]
 
 

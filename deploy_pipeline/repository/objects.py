@@ -61,5 +61,5 @@ def parse_commits(output: str) -> Iterator[Commit]:
 def _trailers(message: str) -> dict[str, str]:
     """The last paragraph, if every line of it is a trailer and it is not the subject; the last of equal keys wins."""
     _, separator, last = message.strip().rpartition("\n\n")
-    matches = [_TRAILER.fullmatch(line) for line in last.splitlines()] if separator else []
+    matches = [_TRAILER.fullmatch(line) for line in last.split("\n")] if separator else []
     return {match[1]: match[2].strip() for match in matches if match} if all(matches) else {}
