@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy_pipeline.channels import Channel, load_channel
@@ -33,7 +34,7 @@ class Deployer:
     mirror: Mirror
     secret_store: SecretStore
     _forge: Callable[[], Forge] = field(default=NoForge, repr=False, compare=False)
-    _clusters: dict[str | None, Cluster] = field(default_factory=dict, repr=False, compare=False)
+    _clusters: dict[tuple[Path | None, str | None], Cluster] = field(default_factory=dict, repr=False, compare=False)
     _released: dict[tuple[str, str], Channel] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -62,16 +63,23 @@ class Deployer:
         return forge
 
     def cluster(self, channel: str) -> Cluster:
-        """The cluster of a channel; one connection per kubeconfig context."""
+        """The cluster of a channel; one connection per kubeconfig and context."""
         from deploy_pipeline.cluster.cluster import Cluster  # half a second of imports, not needed to render
 
-        context = self.settings.contexts.get(channel)
-        if context not in self._clusters:
-            settings = self.settings
-            self._clusters[context] = Cluster(
-                settings.kubeconfig, context, settings.system_namespace, settings.lock_seconds
-            )
-        return self._clusters[context]
+        settings = self.settings
+        access = settings.kubeconfig, settings.contexts.get(channel)
+        if access not in self._clusters:
+            self._clusters[access] = Cluster(*access, settings.system_namespace, settings.lock_seconds)
+        return self._clusters[access]
+
+    def observing(self) -> Deployer:
+        """The same deployer with the account of ``DEPLOY_DIFF_KUBECONFIG``; itself where there is no such account.
+
+        It plans, for diffs, reviews and checks: what a branch says is tried with it before anybody has approved that.
+        Of the deployer's records it writes those of reviews alone, since whoever computes a diff says what was shown.
+        """
+        kubeconfig = self.settings.diff_kubeconfig or self.settings.kubeconfig
+        return replace(self, settings=self.settings.model_copy(update={"kubeconfig": kubeconfig}))
 
     def released_channel(self, name: str) -> Channel:
         """The channel as it was released last: its policy holds for what comes next, which cannot loosen it for itself.

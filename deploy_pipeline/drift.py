@@ -29,6 +29,7 @@ class AppReadiness:
 
 def check_drift(deployer: Deployer, channel: str, *, apps: Collection[str] = (), progress: Progress) -> DriftResult:
     """Compare the cluster with the last release of the channel. Writes nothing."""
+    deployer = deployer.observing()
     deployer.mirror.fetch()
     last = deployer.cluster(channel).records(channel).last_released()
     if last is None:
@@ -148,7 +149,7 @@ def check_ready(
     deployer: Deployer, channel: str, *, apps: Collection[str] = (), progress: Progress
 ) -> tuple[AppReadiness, ...]:
     """Judge every object the channel's apps own, by their inventories. Writes nothing."""
-    cluster = deployer.cluster(channel)
+    cluster = deployer.observing().cluster(channel)
     owned = [inventory for name, inventory in cluster.inventories(channel).all().items() if not apps or name in apps]
     waiting = each(
         deployer,

@@ -44,7 +44,7 @@ def keep_released(
     next call.
     """
     found = check_drift(deployer, channel, apps=apps, progress=progress)
-    wanted = deployer.released_channel(channel).drift == "heal" if heal is None else heal
+    wanted = deployer.observing().released_channel(channel).drift == "heal" if heal is None else heal
     if not wanted or not found.released or not (found.restorable or _was_interrupted(deployer, channel)):
         return found
     try:

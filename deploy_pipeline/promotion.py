@@ -79,7 +79,7 @@ def diff_promotion(
     ``rev`` is a candidate branch, the source branch it was made from, or a commit.
     """
     deployer.mirror.fetch()
-    return _change_set(deployer, channel, find_candidate(deployer, rev), apps, progress)
+    return _change_set(deployer.observing(), channel, find_candidate(deployer, rev), apps, progress)
 
 
 def _change_set(

@@ -134,7 +134,7 @@ def release_channel(
 
 def history(deployer: Deployer, channel: str) -> tuple[ReleaseRecord, ...]:
     """The channel's releases as its cluster remembers them, newest first."""
-    return deployer.cluster(channel).records(channel).releases()
+    return deployer.observing().cluster(channel).records(channel).releases()
 
 
 def _head(deployer: Deployer, channel: str, commit: str, progress: Progress) -> str:

@@ -41,6 +41,11 @@ class Settings(BaseSettings):
     kubeconfig: Path | None = Field(
         None, description="Kubeconfig file; default: KUBECONFIG, then ~/.kube/config, then the pod's service account."
     )
+    diff_kubeconfig: Path | None = Field(
+        None,
+        description="Kubeconfig of an account that may try but not write (see `deploy/rbac`): for diffs, reviews and "
+        "checks, which use DEPLOY_KUBECONFIG otherwise. It has the same contexts.",
+    )
     contexts: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict,
         description="Kubeconfig context of each channel's cluster, `test=staging,prod=production`; else the current.",

@@ -44,10 +44,15 @@ class SystemDocuments:
         return _unpack(self.checked(answer, name).body)
 
     def list(self, kind: str) -> dict[str, Any]:
-        """All documents of one kind, by name."""
+        """All documents of one kind, by name.
+
+        The name of each begins with its kind: an account that may write some names only cannot make a document of
+        another kind by its label.
+        """
         answer = self._connection.get(f"{self.base}/configmaps", {"labelSelector": f"{_KIND_LABEL}={kind}"})
         items = self.checked(answer, kind).body.get("items") or ()
-        return {item["metadata"]["name"]: _unpack(item) for item in items}
+        named = ((item["metadata"]["name"], item) for item in items)
+        return {name: _unpack(item) for name, item in named if name.startswith(f"{kind}.")}
 
     def change(self, kind: str, name: str, change: Callable[[Any], Any]) -> Any:
         """Replace a document by ``change(what it is now)``, atomically; ``change`` may run more than once.
@@ -105,7 +110,7 @@ class SystemDocuments:
         if answer.status in (401, 403):
             raise RefusedError(
                 f"no right to use {name} in namespace {self.namespace}: {answer.reason}",
-                hint="the deployer needs ConfigMaps, Secrets and Leases in its system namespace",
+                hint="give the account of this kubeconfig the rights in deploy/rbac; the one for diffs cannot release",
             )
         raise ClusterUnreachable(f"reading or writing {name} in namespace {self.namespace} failed: {answer.reason}")
 

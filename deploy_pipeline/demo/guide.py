@@ -15,7 +15,7 @@ from pathlib import Path
 from deploy_pipeline.demo.github import REPOSITORY, REVIEWER, GitHub
 from deploy_pipeline.demo.home import Home
 from deploy_pipeline.demo.repository import CHECKOUT
-from deploy_pipeline.demo.story import FEATURE
+from deploy_pipeline.demo.story import FEATURE, ROTATED_FILE
 from deploy_pipeline.settings import tool_path
 
 _WEB_TEST = "kubernetes/apps/overlays/web-test/kustomization.yaml"
@@ -24,7 +24,9 @@ _FIRST_COMMENT = "import json, sys; print(json.load(sys.stdin)[0]['body'])"
 _CLICKS = f"""\
   `{FEATURE}` waits for you. Read its change set for test and copy the digest. Then launch `promote` with the
   partition test and `candidate: {FEATURE}`, `approved_by: you`, `expected_digest: <digest>`.
-  The release follows by itself, and the apps of test show it."""
+  The release follows by itself, and the apps of test show it.
+  A secret was rotated as well: the change set has it as `data.FEED_API_KEY`, `<masked …>` before and after. Of the
+  values it shows no more than that they differ."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ def lessons(home: Home) -> tuple[Lesson, ...]:
                 _deployer(home, "drift --channel prod"),
             ),
             "The schedule finds it, too, every five minutes: see the check `drift` of the asset prod/web. Promoting "
-            "`main` to prod approves putting it back, and the release does it.",
+            "`main` to prod approves putting it back, and the release does it. The other drift is the secret that was "
+            "rotated and is not in prod yet.",
         ),
         Lesson(
             "A broken image: push it, and promote it to test",
@@ -64,6 +67,15 @@ def lessons(home: Home) -> tuple[Lesson, ...]:
             "The fix goes the same way",
             (*_push(home, "1.9.0", new=False), _promote(home)),
             "The release continues over what the failed one left.",
+        ),
+        Lesson(
+            "Rotation: give the same secret yet another value, and put it in place without a release",
+            (
+                _rotate(home),
+                _deployer(home, "drift --channel prod"),
+                _deployer(home, "secrets --channel prod --app archiver"),
+            ),
+            "The comparison masks the value in the cluster and the one in the store, each by its fingerprint.",
         ),
         Lesson(
             "Around the approval: push to a release branch",
@@ -137,6 +149,12 @@ def _push(home: Home, tag: str, *, new: bool) -> tuple[str, ...]:
         _git(home, f"commit --quiet --all --message 'Use the image {tag}'"),
         _git(home, f"push --quiet origin {_TRIAL}"),
     )
+
+
+def _rotate(home: Home) -> str:
+    """Change a value in the secret store."""
+    file = _word(home.secrets / ROTATED_FILE)
+    return f"sed -i.bak 's/FEED_API_KEY: .*/FEED_API_KEY: one-more-unreal-key/' {file} && rm {file}.bak"
 
 
 def _promote(home: Home) -> str:

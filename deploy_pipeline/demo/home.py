@@ -56,6 +56,11 @@ class Home:
         return self.path / "state"
 
     @property
+    def secrets(self) -> Path:
+        """The secret store: a file for each secret."""
+        return self.path / "secrets"
+
+    @property
     def github(self) -> Path:
         """What GitHub's stand-in keeps, and the files about it beside that."""
         return self.path / "github"

@@ -10,7 +10,7 @@ from typing import Any
 
 from deploy_pipeline.demo.flow import Flow
 from deploy_pipeline.demo.github import AUTHOR, AUTO_PR, PIPELINE, GitHub
-from deploy_pipeline.demo.story import FEATURE, Step, Story, expect
+from deploy_pipeline.demo.story import FEATURE, Step, Story, expect, masked_change
 from deploy_pipeline.demo.world import World
 from deploy_pipeline.errors import FailedError
 
@@ -96,6 +96,7 @@ class ReviewedStory(Story):
         comment = self._reviews.shown(number, "test")
         expect("that the comment names the digest", self._digest in comment, True)
         expect("that the comment shows the new headline", "Feeds, live" in comment, True)
+        masked_change(comment)
         unapproved = self._github.merge(number, self._reviews.head(number))
         expect("merges before anybody approved", (unread, unapproved), ("", ""))
         return f"#{number} shows the diff as a comment, and waits for an approval"

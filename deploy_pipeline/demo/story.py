@@ -6,6 +6,8 @@ own code gives no evidence about itself.
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +30,10 @@ _BREAKING_EDITS = {
     # Nobody wants to watch half a minute of waiting.
     "kubernetes/apps/base/web/deployment.yaml": ("progressDeadlineSeconds: 30", "progressDeadlineSeconds: 8"),
 }
+# A secret of the app archiver, in the store and in its Secret; both values are made up.
+ROTATED_FILE = "archiver_feed-secrets.yaml"
+_ROTATED_KEY = "FEED_API_KEY"
+_ROTATED = ("not-a-real-api-key", "still-not-a-real-key")
 _FIXING_EDITS = {_WEB_TEST: ("newTag: broken", 'newTag: "1.8.1"')}
 
 
@@ -54,7 +60,7 @@ class Story:
         return (
             Step("the example becomes a candidate", self.render_main),
             Step("it is promoted to both channels", self.bootstrap),
-            Step(f"push to {FEATURE}: a candidate and its change set", self.push_feature),
+            Step(f"a secret is rotated, and {FEATURE} is pushed: a candidate and its change set", self.push_feature),
         )
 
     def steps(self) -> tuple[Step, ...]:
@@ -94,21 +100,25 @@ class Story:
     def push_feature(self) -> str:
         """A push changes nothing but the candidate; its change set says exactly what would change."""
         before = self._versions("test")
+        self._rotate()
         pushed = self._world.repository.push(FEATURE, _FEATURE_EDITS, "A new headline", start="main")
         self._flow.candidate(FEATURE, pushed)
         seen = self._flow.change_set("test", FEATURE)
         changes = {operation: number for operation, number in seen.counts.items() if operation != "none" and number}
-        expect("the change set for test", changes, {"create": 1, "update": 2, "prune": 1})
+        expect("the change set for test", changes, {"create": 1, "update": 3, "prune": 1})
         expect("the change set names the new headline", _NEW_HEADLINE in seen.markdown, True)
         expect("the objects of test while nothing was promoted", self._versions("test"), before)
         self._digest = seen.digest
-        return f"1 created, 2 changed, 1 pruned; digest {seen.digest[:19]}…"
+        masks = " → ".join(masked_change(seen.markdown))
+        return f"1 created, 3 changed, 1 pruned; {_ROTATED_KEY} {masks}; digest {seen.digest[:19]}…"
 
     def promote_feature(self) -> str:
         """What was reviewed, named by its digest, is what test then runs; prod is left alone."""
         prod = self._versions("prod")
         self._promote("test", FEATURE, digest=self._digest)
         self._expect_headline("test")
+        key = self._clusters.get("test", "secret", "feed-secrets", "archiver")["data"][_ROTATED_KEY]
+        expect("the rotated key in test", base64.b64decode(key).decode(), _ROTATED[1])
         expect("the Helm release in test", self._metabase("test"), ("deployed", 2))
         expect("the objects of prod", self._versions("prod"), prod)
         return f"releases/test is at {self._released['test'][:12]}, and so is the cluster"
@@ -160,6 +170,11 @@ class Story:
         expect("the objects of test", self._versions("test"), before)
         return f"no object was touched; {run.seconds:.1f} s in the run"
 
+    def _rotate(self) -> None:
+        """Somebody puts a new value into the secret store."""
+        file = self._world.home.secrets / ROTATED_FILE
+        file.write_text(file.read_text().replace(*_ROTATED))
+
     def _promote(self, channel: str, branch: str, *, digest: str = "") -> None:
         """Promote, and expect that the sensor's release of it succeeds."""
         self._released[channel] = self._put(channel, branch, digest=digest)
@@ -200,6 +215,16 @@ class Story:
     def _versions(self, channel: str) -> dict[str, str]:
         """The resource version of every object of the apps: what was written to has another one."""
         return self._clusters.versions(channel, ("archiver", "metabase", "web"))
+
+
+def masked_change(diff: str) -> tuple[str, str]:
+    """The rotated key before and after as a diff shows it: both masked, each another mask, and no value anywhere."""
+    masks = re.findall(rf'^([-+]) +data\.{_ROTATED_KEY}: "(<masked [0-9a-f]+>)"$', diff, re.MULTILINE)
+    expect(f"how {_ROTATED_KEY} changes, masked, in\n{diff}\n", [sign for sign, _ in masks], ["-", "+"])
+    before, after = (mask for _, mask in masks)
+    expect("that both masks are the same", before == after, False)
+    expect("values of the key in the diff", [value for value in _ROTATED if value in diff], [])
+    return before, after
 
 
 def expect(what: str, found: object, wanted: object) -> None:

@@ -68,6 +68,7 @@ def running_world(
     try:
         github = _start_github(home, waiting) if reviewed else None
         repository = _repository(home, github)
+        shutil.copytree(_SECRETS, home.secrets)
         clusters = _start_clusters(home, waiting, rollout_seconds)
         settings = _settings(home, poll_seconds, drift_schedule)
         ui_port = port or free_port(UI_PORT)
@@ -146,7 +147,7 @@ def _settings(home: Home, poll_seconds: int, drift_schedule: str) -> dict[str, s
         "DEPLOY_STATE_DIR": str(home.state),
         "DEPLOY_KUBECONFIG": str(home.kubeconfig),
         "DEPLOY_CONTEXTS": ",".join(f"{channel}={channel}" for channel in CHANNELS),
-        "DEPLOY_SECRETS_DIR": str(_SECRETS),
+        "DEPLOY_SECRETS_DIR": str(home.secrets),
         "DEPLOY_POLL_SECONDS": str(poll_seconds),
         "DEPLOY_DRIFT_SCHEDULE": drift_schedule,
     }

@@ -179,7 +179,7 @@ def compare(
 def _open_promotions(step: Stage, result: RenderResult) -> None:
     """Open the pull requests of the channels that want that of this branch, by the policy that was released last."""
     for channel in result.channels:
-        if step.deployer.released_channel(channel).promotion.opens_by_itself(result.branch):
+        if step.deployer.observing().released_channel(channel).promotion.opens_by_itself(result.branch):
             open_promotion(step.deployer, channel, result.branch, progress=step.progress)
 
 

@@ -21,6 +21,7 @@ def open_promotion(deployer: Deployer, channel: str, candidate: str, *, progress
     """
     head = candidate if candidate.startswith(CANDIDATES) else candidate_branch(candidate)
     base, branch = release_branch(channel), source_of(head) or ""
+    deployer = deployer.observing()
     heads = deployer.mirror.fetch()
     if head not in heads:
         raise RefusedError(f"there is no branch {head}", hint=f"render {branch} first")

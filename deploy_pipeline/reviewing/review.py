@@ -52,6 +52,7 @@ def review_promotion(
     channel = channel_of(pull_request.base_branch)
     if not channel:
         raise RefusedError(f"#{pull_request.number} does not merge into a release branch")
+    deployer = deployer.observing()
     deployer.mirror.fetch()
     head = deployer.mirror.heads().get(pull_request.head_branch)
     if head != pull_request.head and not pull_request.from_fork:

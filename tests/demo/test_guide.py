@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from deploy_pipeline.demo.guide import guide, lessons, write_environment
 from deploy_pipeline.demo.home import Home
 from deploy_pipeline.demo.repository import Repository
 from deploy_pipeline.sandbox import SandboxCluster
+from tests.support.origin import PROJECT
 
 _MANIFEST = {
     "apiVersion": "apps/v1",
@@ -81,6 +83,18 @@ def test_the_kubectl_commands_make_drift_in_prod(home: Home, tmp_path: Path) -> 
         _run(f"{prefix} create --filename {tmp_path}/web.yaml")
         _run(kubectl)
         assert _run(f"{prefix} get deployment web -n web -o 'jsonpath={{.spec.replicas}}'") == "5"
+
+
+def test_the_rotation_changes_one_value_of_the_store(home: Home) -> None:
+    """The printed command writes to the demo's own copy of the secrets."""
+    shutil.copytree(PROJECT / "deploy_pipeline" / "demo" / "secrets", home.secrets)
+    (rotation,) = (lesson for lesson in lessons(home) if lesson.title.startswith("Rotation"))
+    files = {path: yaml.safe_load(path.read_text()) for path in home.secrets.iterdir()}
+    _run(rotation.commands[0])
+    now = {path: yaml.safe_load(path.read_text()) for path in home.secrets.iterdir()}
+    ((path, secret),) = ((path, now[path]) for path in now if now[path] != files.get(path))
+    assert path.name == "archiver_feed-secrets.yaml"
+    assert secret["stringData"] == {"FEED_API_KEY": "one-more-unreal-key", "FEED_API_USER": "demo"}
 
 
 def test_the_environment_file_gives_a_shell_the_settings(home: Home) -> None:
