@@ -161,3 +161,12 @@ def test_an_unreachable_cluster_says_so(kubeconfig: Path, sandbox_cluster: Sandb
     sandbox_cluster.stop()
     with pytest.raises(ClusterUnreachable, match=url):
         _ = cluster.uid
+
+
+def test_a_label_alone_makes_no_document_of_another_kind(cluster: Cluster) -> None:
+    """An account that may write some names only cannot bring an inventory in under one of them."""
+    inventories = cluster.inventories("test")
+    inventories.put(Inventory("web", "kustomize"))
+    forged: dict[str, Any] = {"app": "forged", "driver": "kustomize", "helm_release": None, "members": []}
+    cluster.documents.change("inventory.test", "review.test.1", lambda _: forged)
+    assert set(inventories.all()) == {"web"}

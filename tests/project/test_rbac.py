@@ -7,6 +7,7 @@ reviewed, each account behind a gate that refuses what its roles and policies do
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,11 +19,12 @@ import yaml
 from deploy_pipeline.deploy_secrets import deploy_secrets
 from deploy_pipeline.deployer import Deployer
 from deploy_pipeline.drift import check_drift, check_ready
-from deploy_pipeline.errors import ManifestRejected, RefusedError
+from deploy_pipeline.errors import ManifestRejected, RefusedError, SettingsError
 from deploy_pipeline.healing import keep_released
-from deploy_pipeline.promotion import diff_promotion
+from deploy_pipeline.promotion import diff_promotion, promote
+from deploy_pipeline.release import history
 from deploy_pipeline.sandbox import SandboxCluster
-from deploy_pipeline.settings import Settings
+from deploy_pipeline.settings import Settings, tool_path
 from tests.actions.conftest import DEMO_SECRETS, World
 from tests.actions.review_world import ReviewWorld, review_world
 from tests.actions.small import Small, config_map, manifest
@@ -33,6 +35,8 @@ from tests.support.rbac import Account, Right
 RBAC = PROJECT / "deploy" / "rbac"
 DIFF, RELEASE = (Account.read(RBAC / f"{name}.yaml") for name in ("diff", "release"))
 SYSTEM = "deploy-pipeline"
+
+pytestmark = pytest.mark.xdist_group("rbac")  # the flow is gone through once
 
 _PROD = "channels/prod.yaml"
 _WEB = "kubernetes/apps/overlays/web-prod/kustomization.yaml"
@@ -51,10 +55,23 @@ class Accounts:
         own = {"kubeconfig": self.release.kubeconfig, "diff_kubeconfig": self.diff.kubeconfig}
         return replace(deployer, settings=deployer.settings.model_copy(update=own))
 
-    @property
-    def all_seen(self) -> list[ApiRequest]:
-        """What both asked for and got."""
-        return [*self.diff.seen, *self.release.seen]
+
+@dataclass(frozen=True)
+class Flow:
+    """What is left after everything that the deployer does was done by its accounts, on two clusters."""
+
+    example: Accounts
+    reviewed: Accounts
+    world: World
+
+    def seen(self, name: str) -> list[ApiRequest]:
+        """What an account asked for and got."""
+        return [request for accounts in (self.example, self.reviewed) for request in getattr(accounts, name).seen]
+
+    def refused(self) -> list[ApiRequest]:
+        """What was turned back."""
+        gates = (gate for accounts in (self.example, self.reviewed) for gate in (accounts.diff, accounts.release))
+        return [request for gate in gates for request in gate.refused]
 
 
 @contextmanager
@@ -65,32 +82,28 @@ def _accounts(folder: Path) -> Iterator[Accounts]:
         cluster.write_kubeconfig(admin)
         with (
             gate(admin, folder / "diff", DIFF.refusal) as diff,
-            gate(admin, folder / "release", RELEASE.refusal) as rel,
+            gate(admin, folder / "release", RELEASE.refusal) as release,
         ):
-            made = Accounts(admin, diff, rel)
-            _kubectl(made, "apply", "--filename", str(RBAC / "diff.yaml"), "--filename", str(RBAC / "release.yaml"))
+            made = Accounts(admin, diff, release)
+            command = [tool_path("kubectl"), "--kubeconfig", str(admin), "apply", "--filename", str(RBAC)]
+            subprocess.run(command, check=True, capture_output=True)
             yield made
 
 
-def _kubectl(accounts: Accounts, *arguments: str, stdin: str = "") -> None:
-    """What somebody else does, who may do everything."""
-    World(Origin(Path(), ""), None, accounts.admin, Path()).kubectl(*arguments, stdin=stdin)  # type: ignore[arg-type]
-
-
 @pytest.fixture(scope="module")
-def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Accounts]]:
-    """The accounts after everything that the deployer does was done by them, on two clusters."""
+def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
+    """The whole flow, once for all tests."""
     folder = tmp_path_factory.mktemp("rbac")
     with _accounts(folder / "example") as example, _accounts(folder / "reviewed") as reviewed:
-        _deploy_the_example(folder, example)
-        with _reviewed(folder / "reviewed", reviewed) as world:
-            _review_promotions(world)
-        yield [example, reviewed]
+        world = _example(folder, example)
+        _deploy_the_example(world)
+        with _reviewed(folder / "reviewed", reviewed) as github:
+            _review_promotions(github)
+        yield Flow(example, reviewed, world)
 
 
-def _deploy_the_example(folder: Path, accounts: Accounts) -> None:
+def _deploy_the_example(world: World) -> None:
     """All that can happen to the channel ``prod`` of the example, from its first diff to the end of most apps."""
-    world = _example(folder, accounts)
     deployer, say = world.deployer, world.progress.append
 
     def deliver() -> None:
@@ -100,16 +113,15 @@ def _deploy_the_example(folder: Path, accounts: Accounts) -> None:
         world.release("prod")
 
     for namespace in ("archiver", "web"):
-        _kubectl(accounts, "create", "namespace", namespace)
+        world.kubectl("create", "namespace", namespace)
     deliver()
     feed = world.secrets / "archiver_feed-secrets.yaml"
     rendered = [world.origin.show("candidates/main", f"rendered/prod/{app}.yaml") for app in ("archiver", "web")]
     for manifests in (*rendered, feed.read_text()):
-        _kubectl(accounts, "apply", "--filename", "-", stdin=manifests)
-    _kubectl(accounts, "scale", "deployment/web", "--namespace=web", "--replicas=9")
-    check_drift(deployer, "prod", progress=say)
+        world.kubectl("apply", "--filename", "-", stdin=manifests)
+    world.kubectl("scale", "deployment/web", "--namespace=web", "--replicas=9")
     check_ready(deployer, "prod", progress=say)
-    assert keep_released(deployer, "prod", heal=True, progress=say).apps
+    assert {app.app for app in keep_released(deployer, "prod", heal=True, progress=say).apps if app.healed} >= {"web"}
     feed.write_text(feed.read_text().replace("not-a-real", "another"))
     assert deploy_secrets(deployer, "prod", progress=say)
     web_alone = yaml.safe_load(world.origin.show("main", _PROD))
@@ -152,10 +164,9 @@ def _review_promotions(github: ReviewWorld) -> None:
         github.review(pull)
 
 
-def test_each_account_may_do_what_is_asked_of_it(flow: list[Accounts]) -> None:
+def test_each_account_may_do_what_is_asked_of_it(flow: Flow) -> None:
     """Nothing is refused but looks for objects of kinds that nobody deploys, which the check of drift tells."""
-    refused = [request for accounts in flow for gate in (accounts.diff, accounts.release) for request in gate.refused]
-    assert [str(request) for request in refused if not _is_search_elsewhere(request)] == []
+    assert [str(request) for request in flow.refused() if not _is_search_elsewhere(request)] == []
 
 
 def _is_search_elsewhere(request: ApiRequest) -> bool:
@@ -167,11 +178,10 @@ def _is_search_elsewhere(request: ApiRequest) -> bool:
 
 
 @pytest.mark.parametrize("name", ["diff", "release"])
-def test_no_account_may_do_more_than_is_asked_of_it(flow: list[Accounts], name: str) -> None:
+def test_no_account_may_do_more_than_is_asked_of_it(flow: Flow, name: str) -> None:
     """Each verb on each resource was needed by a request that succeeded."""
     account = {"diff": DIFF, "release": RELEASE}[name]
-    seen = [request for accounts in flow for request in getattr(accounts, name).seen]
-    idle = {right for right in account.rights if not any(_needs(request, right) for request in seen)}
+    idle = {right for right in account.rights if not any(_needs(request, right) for request in flow.seen(name))}
     assert idle == set()
 
 
@@ -181,11 +191,25 @@ def _needs(request: ApiRequest, right: Right) -> bool:
     return right.covers(request) and request.status < 300 and (right.verb == request.verb or creates)
 
 
-def test_the_account_for_diffs_wrote_nothing_but_what_reviews_were_shown(flow: list[Accounts]) -> None:
+def test_the_account_for_diffs_wrote_nothing_but_what_reviews_were_shown(flow: Flow) -> None:
     """What its gate let through besides dry runs are those records, and the key of the fingerprints."""
-    written = {request.name for a in flow for request in a.diff.seen if request.writes and not request.dry_run}
+    written = {request.name for request in flow.seen("diff") if request.writes and not request.dry_run}
     assert written == {"deploy-pipeline-mask-key", "review.test.1", "review.test.2"}
-    assert any(request.dry_run for request in flow[0].diff.seen)
+    assert any(request.dry_run for request in flow.seen("diff"))
+
+
+def test_whatever_only_reads_needs_no_account_for_releases(flow: Flow, tmp_path: Path) -> None:
+    """Diff, drift, readiness and history are there without its kubeconfig; a promotion says that it is missing."""
+    deployer, say = flow.world.deployer, flow.world.progress.append
+    lost = {"kubeconfig": tmp_path / "nothing"}
+    alone = replace(deployer, settings=deployer.settings.model_copy(update=lost), _clusters={})
+    assert diff_promotion(alone, "prod", "main", progress=say).is_empty
+    assert check_drift(alone, "prod", progress=say).released
+    assert keep_released(alone, "prod", progress=say).released
+    assert {app.app for app in check_ready(alone, "prod", progress=say) if app.ready} >= {"web"}
+    assert len(history(alone, "prod")) > 1
+    with pytest.raises(SettingsError, match="no cluster to talk to"):
+        promote(alone, "prod", "main", approved_by="ann", progress=say)
 
 
 def test_the_release_account_is_no_administrator() -> None:
@@ -223,7 +247,7 @@ def test_the_policy_refuses_what_the_roles_of_diffs_would_allow(request_: ApiReq
     assert RELEASE.policies == ()
 
 
-def test_a_release_with_the_account_for_diffs_stops_before_it_writes(flow: list[Accounts], tmp_path: Path) -> None:
+def test_a_release_with_the_account_for_diffs_stops_before_it_writes(tmp_path: Path) -> None:
     """The error says what right is missing and what to do; a diff by the same account is computed."""
     with _accounts(tmp_path / "wrong") as accounts:
         wrong = replace(accounts, release=accounts.diff)
