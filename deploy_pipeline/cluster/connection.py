@@ -153,9 +153,10 @@ def _load(kubeconfig: Path | None, context: str | None) -> client.Configuration:
                 config_file=str(kubeconfig) if kubeconfig else None, context=context, client_configuration=configuration
             )
     except (config.ConfigException, OSError) as error:
+        named = f" by {kubeconfig}" if kubeconfig else ""
         raise SettingsError(
-            f"no cluster to talk to: {error}",
-            hint="set KUBECONFIG (or DEPLOY_KUBECONFIG) to a kubeconfig of the cluster",
+            f"no cluster to talk to{named}: {error}",
+            hint="set KUBECONFIG (or DEPLOY_KUBECONFIG, and DEPLOY_DIFF_KUBECONFIG) to a kubeconfig of the cluster",
         ) from None
     return configuration
 
