@@ -21,7 +21,7 @@ from benchmarks.figures import Figure, timed
 from deploy_pipeline.demo.waiting import Stopped, Waiting
 from deploy_pipeline.deployer import Deployer, silent
 from deploy_pipeline.promotion import diff_promotion, promote, render
-from deploy_pipeline.release import release_channel
+from deploy_pipeline.release import ReleaseRequest, release_channel
 from deploy_pipeline.settings import Settings, tool_path
 
 _CHANNEL = "many"
@@ -90,7 +90,8 @@ def _deployer(folder: Path, tree: Path, waiting: Waiting) -> tuple[float, _Measu
 
 
 def _release(deployer: Deployer) -> Callable[[], object]:
-    return lambda: release_channel(deployer, _CHANNEL, trigger="cli", progress=silent, on_app=lambda _: None)
+    request = ReleaseRequest(_CHANNEL, "cli")
+    return lambda: release_channel(deployer, request, progress=silent, on_app=lambda _: None)
 
 
 def _loop(kubeconfig: Path, tree: Path, options: tuple[str, ...], waiting: Waiting) -> _Measured:

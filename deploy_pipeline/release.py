@@ -66,30 +66,39 @@ class ReleaseResult:
     skipped: bool = False
 
 
+@dataclass(frozen=True)
+class ReleaseRequest:
+    """Which release is asked for: of the head of the channel's release branch, which ``commit`` names if it is given.
+
+    ``apps`` and ``drivers`` narrow it down. ``only_if_new`` skips a commit that the cluster says is released, and one
+    that is no longer the head. An ``acceptance`` lets through what is not approved, where the channel allows that.
+    """
+
+    channel: str
+    trigger: str
+    commit: str = ""
+    apps: Collection[str] = ()
+    drivers: Collection[str] = ()
+    run_id: str = ""
+    only_if_new: bool = False
+    acceptance: Acceptance | None = None
+
+
 def release_channel(
     deployer: Deployer,
-    channel: str,
+    request: ReleaseRequest,
     *,
-    commit: str = "",
-    apps: Collection[str] = (),
-    drivers: Collection[str] = (),
-    trigger: str,
-    run_id: str = "",
-    only_if_new: bool = False,
-    accept_change_set: str = "",
-    approved_by: str = "",
     progress: Progress,
     on_begin: Callable[[ReleaseRecord], None] = lambda _: None,
     on_app: Callable[[AppResult], None],
 ) -> ReleaseResult:
-    """Release the head of the channel's release branch; ``apps`` and ``drivers`` narrow it down.
+    """Release what is asked for.
 
-    ``only_if_new`` skips a commit that the cluster says is released, and one that is no longer the head. With
-    ``accept_change_set``, a digest, ``approved_by`` lets through what is not approved, where the channel allows that.
     ``on_begin`` is told when the release may write, ``on_app`` of each app as it ends. Raises ApprovalError before the
     first write, ForgeUnreachable when reviews cannot be read, ReleaseFailed after all apps were tried.
     """
     started = time.monotonic()
+    channel, commit = request.channel, request.commit
     cluster = deployer.cluster(channel)
     with cluster.lock(channel).held(f"release of {channel}", deployer.settings.lock_wait) as lock:
         head = _head(
@@ -100,7 +109,7 @@ def release_channel(
         last = next((record for record in history if record.state is ReleaseState.RELEASED), None)
         result = ReleaseResult(channel, head, "", None, (), last.commit if last else "", 0.0)
         superseded = bool(commit) and commit != head
-        if only_if_new and (superseded or (history and history[0].commit == head and last is history[0])):
+        if request.only_if_new and (superseded or (history and history[0].commit == head and last is history[0])):
             progress(f"nothing to do: {channel} {'is at a newer commit' if superseded else 'runs this commit already'}")
             return replace(result, skipped=True, seconds=time.monotonic() - started)
         if superseded:
@@ -112,14 +121,14 @@ def release_channel(
             head,
             plan.change_set,
             history=history,
-            acceptance=Acceptance(accept_change_set, approved_by) if accept_change_set else None,
-            run_id=run_id,
+            acceptance=request.acceptance,
+            run_id=request.run_id,
             progress=progress,
         )
         run = Run(deployer, plan, records, lock, progress, on_app)
-        record = run.begin(head, approval, trigger, run_id)
+        record = run.begin(head, approval, request.trigger, request.run_id)
         on_begin(record)
-        outcome = run.carry_out(_chosen(plan, apps, drivers), record)
+        outcome = run.carry_out(_chosen(plan, request), record)
     result = replace(
         result,
         tree=plan.change_set.tree,
@@ -164,7 +173,8 @@ def _plan(deployer: Deployer, channel: str, head: str, progress: Progress) -> Ch
     return plan
 
 
-def _chosen(plan: ChannelPlan, apps: Collection[str], drivers: Collection[str]) -> tuple[AppPlan, ...]:
+def _chosen(plan: ChannelPlan, request: ReleaseRequest) -> tuple[AppPlan, ...]:
+    apps, drivers = request.apps, request.drivers
     for name in apps:
         plan.channel.app(name)
     return tuple(

@@ -126,20 +126,13 @@ class _Here:
     def release(
         self, channel: str, commit: str, apps: Sequence[str], drivers: Sequence[str], accepted: Accepted | None
     ) -> ReleaseResult:
+        from deploy_pipeline.approval import Acceptance
+        from deploy_pipeline.release import ReleaseRequest
         from deploy_pipeline.reviewing import release_and_report
 
-        return release_and_report(
-            self.deployer,
-            channel,
-            commit=commit,
-            apps=apps,
-            drivers=drivers,
-            trigger=TRIGGER,
-            accept_change_set=accepted.change_set if accepted else "",
-            approved_by=accepted.approved_by if accepted else "",
-            progress=progress,
-            on_app=_nothing_more,
-        )
+        acceptance = Acceptance(accepted.change_set, accepted.approved_by) if accepted else None
+        request = ReleaseRequest(channel, TRIGGER, commit, apps, drivers, acceptance=acceptance)
+        return release_and_report(self.deployer, request, progress=progress, on_app=_nothing_more)
 
     def secrets(self, channel: str, apps: Sequence[str], secret: str) -> tuple[SecretResult, ...]:
         from deploy_pipeline.deploy_secrets import deploy_secrets

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from deploy_pipeline import promotion
+from deploy_pipeline.approval import Acceptance
 from deploy_pipeline.changes import ChangeSet
 from deploy_pipeline.deploy_secrets import deploy_secrets
 from deploy_pipeline.drift import check_ready
@@ -28,7 +29,7 @@ from deploy_pipeline.pipeline.config import (
     SecretsConfig,
 )
 from deploy_pipeline.pipeline.stage import DeployerParam, ObserverParam, Stage, stage
-from deploy_pipeline.release import AppResult
+from deploy_pipeline.release import AppResult, ReleaseRequest
 from deploy_pipeline.rendering import RenderResult
 from deploy_pipeline.repository import release_branch
 from deploy_pipeline.reviewing import open_promotion, release_and_report, review_promotion
@@ -117,15 +118,16 @@ def release(
         try:
             result = release_and_report(
                 step.deployer,
-                step.channel,
-                commit=commit,
-                apps=config.apps,
-                drivers=config.drivers,
-                trigger=step.trigger.value,
-                run_id=context.run_id,
-                only_if_new=_is_first_run_of_sensor(step),
-                accept_change_set=config.accept_change_set,
-                approved_by=config.approved_by,
+                ReleaseRequest(
+                    step.channel,
+                    step.trigger.value,
+                    commit,
+                    config.apps,
+                    config.drivers,
+                    context.run_id,
+                    only_if_new=_is_first_run_of_sensor(step),
+                    acceptance=_acceptance(config),
+                ),
                 log_url=step.run_url,
                 progress=step.progress,
                 on_app=on_app,
@@ -207,6 +209,10 @@ def _is_whole(planned: ChangeSet, results: Collection[AppResult], *, narrowed: b
     if missing and not narrowed:
         raise FailedError(f"planned but not released: {', '.join(sorted(missing))}", hint="run the release again")
     return not missing
+
+
+def _acceptance(config: ReleaseConfig) -> Acceptance | None:
+    return Acceptance(config.accept_change_set, config.approved_by) if config.accept_change_set else None
 
 
 def _is_first_run_of_sensor(step: Stage) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from deploy_pipeline.changes.report import IN_WORDS
 from deploy_pipeline.cluster.records import ReleaseRecord
@@ -17,7 +17,7 @@ from deploy_pipeline.deployer import Deployer, Progress
 from deploy_pipeline.errors import DeployError, RefusedError, ReleaseFailed, RetryableError
 from deploy_pipeline.forge import DeploymentState
 from deploy_pipeline.forge.texts import ReleaseOutcome
-from deploy_pipeline.release import AppResult, ReleaseResult, release_channel
+from deploy_pipeline.release import AppResult, ReleaseRequest, ReleaseResult, release_channel
 from deploy_pipeline.repository import release_branch
 from deploy_pipeline.reviewing.reporting import attempt_of, report_release
 
@@ -26,16 +26,8 @@ _LAST_WORDS = 30.0  # seconds
 
 def release_and_report(
     deployer: Deployer,
-    channel: str,
+    request: ReleaseRequest,
     *,
-    commit: str = "",
-    apps: Collection[str] = (),
-    drivers: Collection[str] = (),
-    trigger: str,
-    run_id: str = "",
-    only_if_new: bool = False,
-    accept_change_set: str = "",
-    approved_by: str = "",
     log_url: str = "",
     progress: Progress,
     on_app: Callable[[AppResult], None],
@@ -44,29 +36,15 @@ def release_and_report(
 
     ``log_url`` is where the release can be watched.
     """
-    teller = _Teller(deployer, channel, log_url, progress)
+    teller = _Teller(deployer, request.channel, log_url, progress)
     wait = 0.0  # somebody who stops the process wants it to end
     try:
-        result = release_channel(
-            deployer,
-            channel,
-            commit=commit,
-            apps=apps,
-            drivers=drivers,
-            trigger=trigger,
-            run_id=run_id,
-            only_if_new=only_if_new,
-            accept_change_set=accept_change_set,
-            approved_by=approved_by,
-            progress=progress,
-            on_begin=teller.began,
-            on_app=on_app,
-        )
+        result = release_channel(deployer, request, progress=progress, on_begin=teller.began, on_app=on_app)
         wait = _LAST_WORDS
         teller.ended(result)
     except DeployError as error:
         wait = _LAST_WORDS
-        teller.failed(error, commit)
+        teller.failed(error, request.commit)
         raise
     finally:
         teller.finish(wait)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deploy_pipeline.deployer import Deployer
+from deploy_pipeline.deployer import Deployer, Progress
 from deploy_pipeline.promotion import Promotion, promote, render
-from deploy_pipeline.release import AppResult, ReleaseResult, release_channel
+from deploy_pipeline.release import AppResult, ReleaseRequest, ReleaseResult, release_channel
 from deploy_pipeline.sandbox import SandboxCluster
 from deploy_pipeline.settings import Settings, tool_path
 from tests.support.origin import PROJECT, Origin, example_files
@@ -47,10 +47,12 @@ class World:
         """Promote a candidate."""
         return promote(self.deployer, channel, candidate, approved_by="ann", progress=self.progress.append, **more)
 
-    def release(self, channel: str = "test", **more: Any) -> ReleaseResult:
+    def release(self, channel: str = "test", *, progress: Progress | None = None, **more: Any) -> ReleaseResult:
         """Release a channel."""
-        options: dict[str, Any] = {"trigger": "cli", "progress": self.progress.append, "on_app": self.apps.append}
-        return release_channel(self.deployer, channel, **options | more)
+        request = ReleaseRequest(channel, "cli", **more)
+        return release_channel(
+            self.deployer, request, progress=progress or self.progress.append, on_app=self.apps.append
+        )
 
     def deliver(self, changes: dict[str, str | None] | None = None) -> ReleaseResult:
         """Commit on main, render, promote to test, release."""

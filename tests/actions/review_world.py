@@ -18,7 +18,7 @@ from deploy_pipeline.forge import PullRequest
 from deploy_pipeline.forge.github import GitHubForge
 from deploy_pipeline.forge.github.connection import Connection
 from deploy_pipeline.forge.github.credentials import TokenCredentials
-from deploy_pipeline.release import ReleaseResult
+from deploy_pipeline.release import ReleaseRequest, ReleaseResult
 from deploy_pipeline.reviewing import ReviewedPromotion, open_promotion, release_and_report, review_promotion
 from deploy_pipeline.settings import Settings
 from tests.actions.conftest import World
@@ -124,8 +124,9 @@ class ReviewWorld:
 
     def release(self, **more: Any) -> ReleaseResult:
         """Release the channel, told on the forge."""
-        options: dict[str, Any] = {"trigger": "cli", "log_url": RUN, "progress": self.world.progress.append}
-        return release_and_report(self.deployer, "test", on_app=self.world.apps.append, **options | more)
+        request = ReleaseRequest("test", "cli", **more)
+        say, told = self.world.progress.append, self.world.apps.append
+        return release_and_report(self.deployer, request, log_url=RUN, progress=say, on_app=told)
 
     # -- what is there -------------------------------------------------------------------------------------------------
 

@@ -68,10 +68,10 @@ def test_a_release_that_is_told_to_stop_stops(world: World) -> None:
 RELEASE_SCRIPT = """
 import sys, json
 from deploy_pipeline.deployer import Deployer
-from deploy_pipeline.release import release_channel
+from deploy_pipeline.release import ReleaseRequest, release_channel
 from deploy_pipeline.settings import Settings
 settings = Settings.model_validate(json.loads(sys.argv[1]))
-release_channel(Deployer.from_settings(settings), "test", trigger="cli",
+release_channel(Deployer.from_settings(settings), ReleaseRequest("test", "cli"),
                 progress=lambda line: print(line, flush=True), on_app=print)
 """
 

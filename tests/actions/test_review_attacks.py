@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from deploy_pipeline.approval import Acceptance
 from deploy_pipeline.errors import RefusedError
 from tests.actions.review_world import BASE, ReviewWorld
 from tests.actions.small import config_map
@@ -126,7 +127,7 @@ def test_a_change_cannot_let_itself_be_accepted(github: ReviewWorld) -> None:
     shown = github.records.review(pull.number)
     github.merge(pull)
     assert shown is not None
-    refusal = github.refusal(accept_change_set=shown.digest, approved_by="ann")
+    refusal = github.refusal(acceptance=Acceptance(shown.digest, "ann"))
     assert refusal.details[-1] == "channel test, as it was released last, lets no launch accept a change set"
 
 

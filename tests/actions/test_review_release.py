@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from deploy_pipeline.approval import Acceptance
 from deploy_pipeline.cluster.records import Records, ReleaseRecord, ReleaseState
 from deploy_pipeline.errors import ApprovalError, ForgeUnreachable, ReleaseFailed, RepositoryUnreachable
-from deploy_pipeline.release import release_channel
+from deploy_pipeline.release import ReleaseRequest, release_channel
 from deploy_pipeline.reviewing import releasing
 from tests.actions.review_world import ReviewWorld
 from tests.actions.small import deployment
@@ -36,8 +37,7 @@ def stop_at_begin(github: ReviewWorld) -> None:
     with pytest.raises(KeyboardInterrupt):
         release_channel(
             github.deployer,
-            "test",
-            trigger="cli",
+            ReleaseRequest("test", "cli"),
             progress=github.world.progress.append,
             on_begin=killed,
             on_app=github.world.apps.append,
@@ -165,10 +165,10 @@ def test_a_launch_may_accept_what_is_refused_where_the_channel_allows_it(github:
     github.merge(pull)
     shown = github.records.review(pull.number)
     assert shown is not None
-    wrong = github.refusal(accept_change_set="sha256:" + "0" * 64, approved_by="ann")
+    wrong = github.refusal(acceptance=Acceptance("sha256:" + "0" * 64, "ann"))
     assert any(f"the release would now do {shown.digest}" in line for line in wrong.details)
-    assert "needs a name" in str(github.refusal(accept_change_set=shown.digest, approved_by=" "))
-    github.release(accept_change_set=shown.digest, approved_by="ann")
+    assert "needs a name" in str(github.refusal(acceptance=Acceptance(shown.digest, " ")))
+    github.release(acceptance=Acceptance(shown.digest, "ann"))
     assert github.step() == "second"
     approval = github.records.approval(github.head)
     assert approval is not None
@@ -195,8 +195,8 @@ def test_what_is_approved_but_would_do_something_else_may_be_accepted(
     with pytest.raises(ApprovalError, match="would not do what bob"):
         github.release()
     with pytest.raises(ApprovalError) as refused:
-        github.release(accept_change_set="sha256:?", approved_by="ann")
-    github.release(accept_change_set=refused.value.details[-1].split()[-1], approved_by="ann")
+        github.release(acceptance=Acceptance("sha256:?", "ann"))
+    github.release(acceptance=Acceptance(refused.value.details[-1].split()[-1], "ann"))
     assert github.step() == "second"
 
 
