@@ -236,7 +236,7 @@ def _write(verb: str, resource: str, name: str, namespace: str = SYSTEM, *, dry_
         _write("create", "namespaces", "web", "web"),
         _write("patch", "secrets", "token", "web"),
     ],
-    ids=str,
+    ids=lambda request: f"{request.verb} {request.resource} {request.namespace} {request.name}",
 )
 def test_the_policy_refuses_what_the_roles_of_diffs_would_allow(request_: ApiRequest) -> None:
     """Roles know no dry runs: it is the policy that keeps an approval from being forged, and an app as it is."""
