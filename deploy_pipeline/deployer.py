@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from deploy_pipeline.channels import Channel, load_channel
 from deploy_pipeline.errors import DeployError, RetryableError, SettingsError
 from deploy_pipeline.forge import Forge, NoForge, forge_from
+from deploy_pipeline.private_files import sweep
 from deploy_pipeline.repository import Mirror
 from deploy_pipeline.secret_stores import SecretStore, secret_store_from
 from deploy_pipeline.settings import Settings
@@ -44,6 +45,7 @@ class Deployer:
             raise SettingsError(
                 "no repository is configured", hint="set DEPLOY_REPOSITORY to the git URL or path of what is deployed"
             )
+        sweep()  # what a killed run left is gone as soon as another one begins
         name = hashlib.sha256(settings.repository.encode()).hexdigest()[:16]
         forge = cache(lambda: forge_from(settings, patience=patience))
         path = settings.state_dir / "mirrors" / f"{name}.git"

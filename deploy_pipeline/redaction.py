@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from deploy_pipeline.secret_forms import Finder, forms_of
@@ -26,10 +26,12 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 class Redactor:
-    """Masks secret values; knows those it was told of. Safe to share between threads."""
+    """Masks secret values; knows those it was told of, and tells ``also`` of them. Safe to share between threads."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, also: Callable[[Iterable[str]], None] | None = None) -> None:
         self._key = key
+        self._also = also
+        self._known: set[str] = set()
         self._forms: set[str] = set()
         self._finder: Finder | None = None
         self._lock = threading.Lock()
@@ -41,13 +43,16 @@ class Redactor:
     def learn(self, values: Iterable[str]) -> None:
         """From now on replace these values, and their longer lines, in each form tools give them, in every text."""
         with self._lock:
-            known = len(self._forms)
-            for value in values:
+            new = set(values) - self._known
+            for value in new:
                 for part in (value, *_lines_of(value)):
                     if len(part.strip()) >= _SHORTEST:
                         self._forms |= forms_of(part)
-            if len(self._forms) > known:
+            if new:
+                self._known |= new
                 self._finder = None
+        if new and self._also:
+            self._also(new)
 
     def redact(self, text: str) -> str:
         """The text with every known secret value masked, also where one holds or overlaps another.
@@ -58,7 +63,7 @@ class Redactor:
             self._finder = finder = self._finder or Finder(self._forms)
         shown, end = [], 0
         for start, stop in finder.spans(text):
-            shown += [text[end:start], self._mask(text[start:stop].encode())]
+            shown += [text[end:start], self._mask(text[start:stop].encode(errors="surrogatepass"))]
             end = stop
         return "".join([*shown, text[end:]])
 

@@ -1,7 +1,7 @@
 """The forms that tools give a secret value in their texts, and finding them quickly.
 
-A value comes as it is, indented or folded by YAML, escaped by JSON, quoted for an address, in base64, and as a part of
-something longer that is in base64.
+A value comes as it is, indented or folded by YAML, escaped by JSON or Python, quoted for an address, in base64, and as
+a part of something longer that is in base64.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
+import yaml
+
 _INDEXED = 3  # characters of a form by which places for it are found
+_GO_JSON = str.maketrans({sign: f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"})
 _SHORTEST_WITHIN = 8  # characters: shorter parts of base64 are found by chance
 
 
@@ -22,10 +25,21 @@ def forms_of(value: str) -> set[str]:
     texts = {value, stripped}
     forms = set(texts)
     for text in texts:
-        forms |= {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], text.replace("'", "''")}
-        forms |= {quote(text, safe=""), quote(text), quote_plus(text)}
-        forms |= {form.rstrip("=") for form in _base64(text.encode())}
-    return {form for form in (*forms, *_within_base64(stripped.encode())) if form.strip()}
+        forms |= {text.replace("'", "''"), *_escaped(text)}
+        raw = text.encode(errors="surrogatepass")
+        forms |= {quote(raw, safe=""), quote(raw), quote_plus(raw)}
+        forms |= {form.rstrip("=") for form in _base64(raw)}
+    return {form for form in (*forms, *_within_base64(stripped.encode(errors="surrogatepass"))) if form.strip()}
+
+
+def _escaped(text: str) -> Iterator[str]:
+    """What stands between quotes: in JSON, in the JSON of Go (which is safe for HTML), in Python, in YAML."""
+    for quoted in (json.dumps(text), json.dumps(text, ensure_ascii=False)):
+        yield quoted[1:-1]
+        yield quoted[1:-1].translate(_GO_JSON)
+    yield repr(text)[1:-1]
+    for unicode in (True, False):
+        yield yaml.safe_dump(text, default_style='"', width=float("inf"), allow_unicode=unicode).strip()[1:-1]
 
 
 def _base64(value: bytes) -> tuple[str, str]:

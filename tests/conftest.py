@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from deploy_pipeline import process_redaction
 from tests.support.git_http import serve_git
 from tests.support.origin import PROJECT, Origin, example_files
 from tests.support.sandbox_process import sandbox_process
@@ -59,6 +60,12 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         # Whoever starts the tests in the background has SIGINT ignored, and every process that they start inherits it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         yield
+
+
+@pytest.fixture(autouse=True)
+def forgetful_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees texts masked for what another one's secrets were; a process remembers them all."""
+    monkeypatch.setattr(process_redaction, "_everything", type(process_redaction._everything)(b"key"))
 
 
 @pytest.fixture

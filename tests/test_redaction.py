@@ -14,15 +14,22 @@ import yaml
 
 from deploy_pipeline.redaction import Redactor, leaves
 
-ODD_VALUES = ('with "quotes"', "line one\nline two", "ümläut €", "a b&c=d/e", "{{ template }}", "yes", "0x1F: no")
+ODD_VALUES = (
+    *('with "quotes"', "line one\nline two", "ümläut €", "a b&c=d/e", "{{ template }}", "yes", "0x1F: no"),
+    *("<a href='x'>&amp;", "C:\\new\\u0041", "tab\tand\x1b[31m", "un\u200bseen"),
+)
 
 
 @pytest.mark.parametrize("value", ODD_VALUES)
 def test_no_form_of_a_known_value_passes(value: str) -> None:
-    """Plain, base64, JSON-escaped and URL-encoded forms are all masked."""
+    """Plain, base64, URL-encoded, and escaped by JSON, by Go's JSON, by Python and by YAML: all are masked."""
     redactor = Redactor(b"k" * 32)
     redactor.learn([value])
-    forms = (value, base64.b64encode(value.encode()).decode(), json.dumps(value)[1:-1], quote(value, safe=""))
+    escaped = json.dumps(value)[1:-1]
+    of_go = escaped.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    of_yaml = yaml.safe_dump(value, default_style='"', width=1000).strip()[1:-1]
+    encoded = base64.b64encode(value.encode()).decode()
+    forms = (value, encoded, escaped, of_go, of_yaml, repr(value)[1:-1], quote(value, safe=""))
     for form in forms:
         assert form not in redactor.redact(f"before {form} after")
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from deploy_pipeline.errors import DeployError, RefusedError
+from deploy_pipeline.process_redaction import redact
 
 if TYPE_CHECKING:
     from deploy_pipeline.changes import ChangeSet
@@ -68,7 +69,7 @@ def progress(line: str) -> None:
     Closed standard error must not end a release half way: then nobody is told.
     """
     with suppress(OSError, ValueError):
-        sys.stderr.write(f"{printable(line)}\n")
+        sys.stderr.write(f"{printable(redact(line))}\n")
         sys.stderr.flush()
 
 

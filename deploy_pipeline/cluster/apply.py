@@ -162,11 +162,15 @@ class Objects:
 
 
 def rejection(ref: ObjectRef, answer: Answer, action: str, redactor: Redactor) -> ManifestRejected:
-    """The server's refusal as an error; for a Secret only the field names, since the server quotes values."""
+    """The server's refusal as an error; for a Secret only the field names, since the server quotes values.
+
+    Keys of a map are part of a field's name, and a branch may have made them of anything.
+    """
+    fields = [redactor.redact(field) for field in answer.fields]
     kind = InvalidObject if answer.status == _INVALID else ManifestRejected
     if ref.kind == "Secret":
-        return kind(f"{ref}: {action} refused ({answer.reason})", details=answer.fields)
-    return kind(f"{ref}: {action} refused: {redactor.redact(answer.message)}", details=answer.fields)
+        return kind(f"{ref}: {action} refused ({answer.reason})", details=fields)
+    return kind(f"{ref}: {action} refused: {redactor.redact(answer.message)}", details=fields)
 
 
 def _replaced(value: Any, old: str, new: str) -> Any:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+from deploy_pipeline import process_redaction
 from deploy_pipeline.cluster.apply import Objects
 from deploy_pipeline.cluster.connection import Connection
 from deploy_pipeline.cluster.inventory import Inventories
@@ -94,7 +95,7 @@ class Cluster:
         """The redactor of messages; it keeps every value that it learned while the process lives."""
         with self._making:  # a cached property would make several since Python 3.12, each knowing other values
             if self._redactor is None:
-                self._redactor = self.new_redactor()
+                self._redactor = Redactor(self._mask_key, also=process_redaction.learn)
             return self._redactor
 
     @cached_property

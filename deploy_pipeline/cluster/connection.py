@@ -18,6 +18,7 @@ from urllib.parse import urlencode, urlsplit
 
 import urllib3
 
+from deploy_pipeline import process_redaction
 from deploy_pipeline.errors import ClusterUnreachable, SettingsError
 from kubernetes import client, config
 
@@ -134,6 +135,7 @@ class Connection:
         try:
             with self._auth:
                 self._client.update_params_for_auth(headers, fields, ["BearerToken"])
+            process_redaction.learn(headers.get("authorization", "").split()[-1:])
         except _NO_CREDENTIALS as error:
             problem = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_MESSAGE]
             raise ClusterUnreachable(
@@ -177,7 +179,7 @@ def _words(path: str, answer: Answer) -> str:
     """What the server said on top of its status, on one line; not about Secrets, since it may quote their values."""
     if "/secrets" in path or not answer.body.get("message"):
         return ""
-    return ": " + " ".join(answer.message.split())[:_LONGEST_MESSAGE]
+    return ": " + process_redaction.redact(" ".join(answer.message.split()))[:_LONGEST_MESSAGE]
 
 
 def _plain(error: urllib3.exceptions.HTTPError) -> str:

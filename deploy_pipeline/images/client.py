@@ -18,6 +18,7 @@ from urllib.request import getproxies_environment, proxy_bypass
 
 import urllib3
 
+from deploy_pipeline import process_redaction
 from deploy_pipeline.images.reference import ImageReference
 from deploy_pipeline.images.registries import Credentials, NoAnswer, Registries
 
@@ -116,6 +117,7 @@ class RegistryClient:
             token = None
         if not isinstance(token, str) or not _TOKEN.fullmatch(token):
             raise NoAnswer(f"{image.registry} answers without a token")
+        process_redaction.learn([token])
         return token
 
     def _check_host(self, url: str, words: str) -> None:

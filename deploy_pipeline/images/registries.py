@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deploy_pipeline import process_redaction
 from deploy_pipeline.errors import SettingsError
 from deploy_pipeline.settings import Settings
 
@@ -109,4 +110,8 @@ def _credentials(entry: Mapping[str, str]) -> Credentials | None:
     user, password = entry.get("username", ""), entry.get("password", "")
     if entry.get("auth"):
         user, _, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
-    return Credentials(user, password) if user and password else None
+    if not user or not password:
+        return None
+    credentials = Credentials(user, password)
+    process_redaction.learn([password, credentials.basic.split()[-1]])
+    return credentials

@@ -10,6 +10,7 @@ import dagster as dg
 from deploy_pipeline.channels import Channel
 from deploy_pipeline.pipeline import events
 from deploy_pipeline.pipeline.assets import DRIFT, READY, app_key, identifier
+from deploy_pipeline.pipeline.masking import masked_check
 from deploy_pipeline.pipeline.stage import DeployerParam, ObserverParam, Stage, stage
 
 _SPECS = {
@@ -43,7 +44,7 @@ def _channel_checks(channel: Channel) -> dg.AssetChecksDefinition:
             found = {event.asset_check_key: event for event in _evaluate(step, channel.name, _selected(context))}
         for key in context.selected_asset_check_keys:
             if key in found:
-                yield _as_result(found[key])
+                yield _as_result(masked_check(found[key]))
 
     return evaluate
 

@@ -12,6 +12,8 @@ import dagster as dg
 
 from deploy_pipeline.errors import DeployError, RetryableError
 from deploy_pipeline.pipeline import metadata
+from deploy_pipeline.pipeline.masking import masked_metadata
+from deploy_pipeline.process_redaction import redact
 
 RETRIES = 3
 _FIRST_WAIT = 5.0  # seconds; doubles each time, so that a step gives up after 35 seconds of waiting
@@ -32,7 +34,7 @@ def failure(error: DeployError) -> dg.Failure:
         facts["details"] = metadata.bullets(error.details)
     if error.hint:
         facts["next step"] = dg.MetadataValue.md(error.hint)
-    return dg.Failure(description=one_screen(str(error)), metadata=facts, allow_retries=False)
+    return dg.Failure(description=one_screen(redact(str(error))), metadata=masked_metadata(facts), allow_retries=False)
 
 
 def unexpected(error: Exception) -> dg.Failure:
@@ -40,12 +42,24 @@ def unexpected(error: Exception) -> dg.Failure:
 
     Its text is left out, since nobody knows what a foreign error quotes: the way through the code finds the place.
     """
-    way = "".join(traceback.format_tb(error.__traceback__))
     return dg.Failure(
-        description=f"unexpected {type(error).__name__}: a fault of deploy_pipeline, not of what it was told to do",
-        metadata={"error": type(error).__name__, "where": dg.MetadataValue.md(f"```\n{way}```")},
+        description=_unforeseen(error),
+        metadata={"error": type(error).__name__, "where": dg.MetadataValue.md(f"```\n{_way(error)}```")},
         allow_retries=False,
     )
+
+
+def unexpected_in_tick(error: Exception) -> str:
+    """The same for a tick, which has no metadata."""
+    return f"{_unforeseen(error)}\n{_way(error)}"
+
+
+def _unforeseen(error: Exception) -> str:
+    return f"unexpected {type(error).__name__}: a fault of deploy_pipeline, not of what it was told to do"
+
+
+def _way(error: Exception) -> str:
+    return "".join(traceback.format_tb(error.__traceback__))
 
 
 def one_screen(text: str) -> str:

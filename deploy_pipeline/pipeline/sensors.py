@@ -14,13 +14,14 @@ import dagster as dg
 from deploy_pipeline.channels import load_channels
 from deploy_pipeline.deployer import Deployer
 from deploy_pipeline.errors import DeployError, RefusedError
-from deploy_pipeline.pipeline import decisions, tags
+from deploy_pipeline.pipeline import decisions, failures, tags
 from deploy_pipeline.pipeline.assets import CHANNELS
 from deploy_pipeline.pipeline.cursors import read_cursor
 from deploy_pipeline.pipeline.decisions import Decision, Request
 from deploy_pipeline.pipeline.failures import one_screen
 from deploy_pipeline.pipeline.jobs import OP_NAMES, op_config
 from deploy_pipeline.pipeline.stage import DeployerParam
+from deploy_pipeline.process_redaction import redact
 from deploy_pipeline.repository import channel_of
 from deploy_pipeline.settings import Settings
 
@@ -76,11 +77,13 @@ class _Follower:
 
 @contextmanager
 def failing_tick() -> Iterator[None]:
-    """Fail the tick by what the core says, without the way through the code."""
+    """Fail the tick by what the core says, without the way through the code; of other errors, by their kind alone."""
     try:
         yield
     except DeployError as error:
-        raise TickFailed(one_screen(str(error))) from None
+        raise TickFailed(one_screen(redact(str(error)))) from None
+    except Exception as error:  # noqa: BLE001 - the end of the line: Dagster would store what it says
+        raise TickFailed(failures.unexpected_in_tick(error)) from None
 
 
 def run_requests(job: str, requests: Iterable[Request]) -> list[dg.RunRequest]:

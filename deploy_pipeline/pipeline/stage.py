@@ -13,6 +13,8 @@ from deploy_pipeline.deployer import Deployer
 from deploy_pipeline.errors import DeployError
 from deploy_pipeline.pipeline import failures, tags
 from deploy_pipeline.pipeline.assets import CHANNELS
+from deploy_pipeline.pipeline.masking import masked
+from deploy_pipeline.process_redaction import redact
 from deploy_pipeline.settings import Settings
 
 _TICK_PATIENCE = 5.0  # seconds; Dagster ends a tick after 60 s, and asks again soon
@@ -89,14 +91,14 @@ class Stage:
 
     def progress(self, line: str) -> None:
         """Pass on a line of the core's progress; safe in every thread."""
-        self.context.log.info(line)
+        self.context.log.info(redact(line))
         self.observer.progress(line)
 
     def record(self, *events: dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation) -> None:
         """Tell Dagster what became of assets and checks; safe in every thread."""
         for event in events:
             # Dagster takes evaluated checks as well, which its annotation does not say.
-            self.context.log_event(cast(dg.AssetMaterialization, event))
+            self.context.log_event(cast(dg.AssetMaterialization, masked(event)))
 
     def tag(self, **values: str) -> None:
         """Tag the run with what is known only now: its ``branch``, its ``commit``; empty ones are left out."""
@@ -127,3 +129,7 @@ def stage(context: dg.OpExecutionContext, deployer: DeployerSource, observer: Ob
         raise dg.RetryRequested(max_retries=failures.RETRIES, seconds_to_wait=wait) from failure
     except Exception as error:  # noqa: BLE001 - the end of the line: nothing above may print what it says
         raise failures.unexpected(error) from None
+    except BaseException as stop:
+        # Somebody stops the run: Dagster would store what was being dealt with at that moment along with it.
+        stop.__cause__ = stop.__context__ = None
+        raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from deploy_pipeline.rendering.manifests import (
     shared_objects,
     write_manifests,
 )
+from deploy_pipeline.rendering.schemas import PLACEHOLDER
 from deploy_pipeline.settings import Settings, tool_path
 from deploy_pipeline.tools import isolated_environment, run_tool
 
@@ -149,12 +150,25 @@ def _render(channel: str, app: App, workplace: Workplace) -> RenderedApp:
             f"it renders to {len(manifests)} objects, more than the {MAX_APP_OBJECTS} an app may have",
             hint="make several apps of it",
         )
+    _check_names(manifests)
     if app.driver is Driver.KUSTOMIZE:
         manifests = [_labelled(manifest, channel, app.name) for manifest in manifests]
     content = write_manifests(manifests, header(channel, app))
     if len(content) > MAX_APP_BYTES:
         raise RenderFailed(f"it renders to more than {MAX_APP_BYTES} bytes", hint="make several apps of it")
     return RenderedApp(channel, app, tuple(manifests), content)
+
+
+def _check_names(manifests: Iterable[Manifest]) -> None:
+    """Raise RenderFailed for an object that is called like a secret value: names are shown everywhere, unmasked."""
+    for manifest in manifests:
+        metadata = manifest["metadata"]
+        called = f"{metadata['name']} {metadata.get('namespace', '')}"
+        if secret := PLACEHOLDER.search(called):
+            raise RenderFailed(
+                f"the name of an object of kind {manifest['kind']} is made of a secret value, {secret[0]}",
+                hint="name it by a value that is no secret: whoever may look at the cluster or a diff reads names",
+            )
 
 
 def _kustomize(app: App, workplace: Workplace) -> list[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from deploy_pipeline import process_redaction
 from deploy_pipeline.errors import SettingsError
 
 _SCHEMES = ("file", "http", "https", "ssh")
@@ -63,6 +64,9 @@ class Remote:
         """The remote with this configuration; the last word of each value is the credentials in it."""
         words = (value.split()[-1] for _, value in config if value.split())
         return replace(self, config=(*self.config, *config), secrets=(*self.secrets, *words))
+
+    def __post_init__(self) -> None:
+        process_redaction.learn(self.secrets)
 
     def redact(self, text: str) -> str:
         """The text without any form of the credentials."""

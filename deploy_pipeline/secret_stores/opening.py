@@ -11,6 +11,7 @@ from deploy_pipeline.secret_stores.environment import EnvironmentStore
 from deploy_pipeline.secret_stores.google import GoogleStore
 from deploy_pipeline.secret_stores.sops import Sops
 from deploy_pipeline.secret_stores.store import NoStore, Patient, SecretStore
+from deploy_pipeline.secret_stores.telling import Told
 from deploy_pipeline.secret_stores.vault import VaultPlace, VaultStore
 from deploy_pipeline.secret_stores.vault_login import AuthLogin, GivenToken, Proof, VaultLogin
 from deploy_pipeline.settings import Settings
@@ -19,7 +20,11 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def secret_store_from(settings: Settings) -> SecretStore:
-    """The store of the settings. Raises SettingsError."""
+    """The store of the settings, whose every value is known to the process's redactor. Raises SettingsError."""
+    return Told(_store(settings))
+
+
+def _store(settings: Settings) -> SecretStore:
     match settings.secret_store:
         case "google":
             return Patient(_google(settings))

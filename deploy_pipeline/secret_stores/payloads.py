@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
 
 from deploy_pipeline.errors import SecretFault
+from deploy_pipeline.redaction import leaves
 from deploy_pipeline.secret_stores.store import StoredSecret
+
+_WORD = re.compile(r"""([^\s'",:\[\]{}]{8,})(\s*:)?""")
 
 
 def secret_manifest(stored: StoredSecret, namespace: str | None) -> dict[str, Any]:
@@ -46,6 +50,40 @@ def secret_values(manifest: Mapping[str, Any]) -> list[str]:
     """Every value of a Secret manifest as text: what a redactor has to know."""
     encoded, plain = ((manifest.get(key) or {}).values() for key in ("data", "stringData"))
     return [*map(_decoded, encoded), *map(str, plain)]
+
+
+def payload_values(content: bytes) -> list[str]:
+    """Every value of a payload, be it a Secret manifest, Helm values or neither. Its faults are for others to find."""
+    text = content.decode(errors="replace")
+    try:
+        documents = [document for document in yaml.safe_load_all(content) if document is not None]
+        if not all(isinstance(document, dict) for document in documents):
+            return _words(text)
+        return [value for document in documents for value in _values_of(document)]
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return _words(text)
+
+
+def _words(text: str) -> list[str]:
+    """A text, and its longer words but for those that look like keys: whoever says why it is no YAML may quote one."""
+    return [text, *(word for word, colon in _WORD.findall(text) if not colon)]
+
+
+def _values_of(document: Mapping[str, Any]) -> Iterable[str]:
+    """What a document says that is secret: all of it, but of a Secret its data alone."""
+    if document.get("kind") != "Secret":
+        return leaves(document)
+    data = [document.get("data"), document.get("stringData")]
+    decoded = [_decoded(value) for value in leaves(data[0]) if _is_base64(value)]
+    return [*leaves(data), *decoded]
+
+
+def _is_base64(value: str) -> bool:
+    try:
+        base64.b64decode(value, validate=True)
+    except ValueError:
+        return False
+    return True
 
 
 def _decoded(value: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deploy_pipeline import process_redaction
 from deploy_pipeline.errors import SecretStoreUnreachable, SettingsError
 
 Connect = Callable[[str], Any]
@@ -95,6 +96,7 @@ class AuthLogin(VaultLogin):
         token = (answer.get("auth") or {}).get("client_token") if isinstance(answer, Mapping) else None
         if not isinstance(token, str) or not token:
             raise SecretStoreUnreachable("Vault answered a login without a token", hint="check DEPLOY_VAULT_URL")
+        process_redaction.learn([token])
         return token
 
 
@@ -111,4 +113,5 @@ def _checked(token: str, where: str) -> str:
     """The token; SettingsError for what cannot be a header: the client would refuse it by an error that quotes it."""
     if not token or not token.isascii() or not token.isprintable():
         raise SettingsError(f"{where} holds no token")
+    process_redaction.learn([token])
     return token

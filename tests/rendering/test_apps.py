@@ -236,6 +236,18 @@ def test_kustomize_cannot_leave_the_branch(name: str, small_deployer: Make) -> N
     assert f"kubernetes/app/kustomization.yaml: resources names '{name}', which is " in told
 
 
+@pytest.mark.parametrize("field", ["name", "namespace"])
+def test_no_object_is_called_like_a_secret_value(field: str, small_deployer: Make) -> None:
+    """Names stand everywhere, and in git there is a placeholder for the value: that is refused."""
+    names = {"name": "x", "namespace": "web"} | {field: '{{ .Values.v | printf "a-%s" | quote }}'}
+    template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: {namespace}}}\n".format(**names)
+    deployer = small_deployer(
+        CHART | {"kubernetes/c/templates/x.yaml": template}, apps=HELM + "  secret_helm_values: [s]\n"
+    )
+    told = failure(replace(deployer, secret_shape=lambda name: {"v": f"<secret:{name}#/v>"}))
+    assert "the name of an object of kind ConfigMap is made of a secret value, <secret:s#/v>" in told
+
+
 def test_kustomize_runs_no_programs(small_deployer: Make) -> None:
     """Charts inflated by kustomize, with which a branch could run anything, are off; it is said what to do instead."""
     told = failure(small_deployer({"kubernetes/app/kustomization.yaml": "helmCharts: [{name: x, repo: x}]\n"}))

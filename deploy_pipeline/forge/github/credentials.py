@@ -15,6 +15,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploy_pipeline import process_redaction
 from deploy_pipeline.errors import SettingsError
 from deploy_pipeline.redaction import Redactor
 
@@ -30,7 +31,7 @@ class Credentials(ABC):
     """Gives the token that is good now. Safe to share between threads."""
 
     def __init__(self) -> None:
-        self._redactor = Redactor(os.urandom(16))
+        self._redactor = Redactor(os.urandom(16), also=process_redaction.learn)
         # At DEBUG it writes the body of an App's new token, whatever level somebody may set for it.
         _TALKATIVE.addFilter(_not_in_detail)
 
@@ -124,8 +125,18 @@ class AppCredentials(Credentials):
         import jwt
         from github import Auth, GithubIntegration
 
+        class KnownAppAuth(Auth.AppAuth):
+            """Whose signed statements are known before they are sent."""
+
+            def create_jwt(self, expiration: int | None = None) -> str:
+                statement = super().create_jwt(expiration)
+                process_redaction.learn([statement])
+                return statement
+
         try:
-            auth = Auth.AppAuth(self._app_id, read_secret(self._key_file))
+            key = read_secret(self._key_file)
+            process_redaction.learn([key])
+            auth = KnownAppAuth(self._app_id, key)
             auth.create_jwt()
         except (jwt.InvalidKeyError, ValueError, TypeError):
             # What went wrong is not quoted: it may quote the key.

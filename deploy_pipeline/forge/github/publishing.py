@@ -11,6 +11,7 @@ from deploy_pipeline.errors import ForgeRefused
 from deploy_pipeline.forge.forge import CommitStatus, DeploymentReport, PullRequest
 from deploy_pipeline.forge.github.connection import Connection, said
 from deploy_pipeline.forge.github.documents import login_of, pull_request, time_of
+from deploy_pipeline.process_redaction import redact
 
 STATUS_PREFIX = "deploy-pipeline/"
 _LONGEST_DESCRIPTION = 140
@@ -22,7 +23,7 @@ def open_promotion(
 ) -> PullRequest | None:
     """The open pull request of these branches: made if missing, refreshed if ours; None if there is nothing to do."""
     query = {"state": "open", "head": f"{connection.owner}:{head_branch}", "base": base_branch}
-    wanted = {"title": title, "body": body}
+    wanted = {"title": redact(title), "body": redact(body)}
 
     def settle() -> Any:
         found = next(connection.items("pulls", query), None)
@@ -49,7 +50,7 @@ def publish_comment(connection: Connection, number: int, kind: str, body: str) -
     Ours begins with the marker, and was written by our own login.
     """
     marker = f"<!-- deploy-pipeline:{kind} -->"
-    text = f"{marker}\n{body}"
+    text = f"{marker}\n{redact(body)}"
 
     def settle() -> Any:
         me = connection.login()
@@ -133,7 +134,7 @@ def _holds(document: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> boo
 
 
 def _clipped(text: str) -> str:
-    line = " ".join(text.split())
+    line = " ".join(redact(text).split())
     return line if len(line) <= _LONGEST_DESCRIPTION else f"{line[: _LONGEST_DESCRIPTION - 1]}…"
 
 
