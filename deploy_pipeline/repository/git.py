@@ -48,6 +48,7 @@ _CONFIG = (
 )
 _LOOK = 0.5  # seconds between two looks at how much git has printed
 _MOST_OUTPUT = 256 * 1024 * 1024
+_PAYLOADS = "DEPLOY_SECRET_PAYLOAD_"  # secrets of the channels, where the environment is their store
 # What of the caller's GIT_* variables is the deployer's own choice; all others could redirect git or print headers.
 _KEPT = ("GIT_SSH", "GIT_SSL", "GIT_ASKPASS", "GIT_EXEC_PATH", "GIT_CONFIG_")
 
@@ -138,7 +139,8 @@ def _without_callers_variables(environment: Mapping[str, str]) -> list[str]:
     dropped = [
         name
         for name in os.environ
-        if name.startswith("GIT_") and not name.startswith(_KEPT) and name not in environment
+        if name.startswith(_PAYLOADS)
+        or (name.startswith("GIT_") and not name.startswith(_KEPT) and name not in environment)
     ]
     return ["env", *(part for name in dropped for part in ("-u", name))] if dropped else []
 

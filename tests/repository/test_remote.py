@@ -13,6 +13,7 @@ import pytest
 
 from deploy_pipeline.errors import RepositoryUnreachable, SettingsError
 from deploy_pipeline.repository import Mirror
+from deploy_pipeline.repository.git import run_git
 from deploy_pipeline.repository.remote import Remote
 
 
@@ -117,3 +118,12 @@ def test_addresses_that_can_run_commands_are_refused(url: str) -> None:
     """Only transports that transport."""
     with pytest.raises(SettingsError):
         Remote.parse(url)
+
+
+def test_git_gets_no_payload_of_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they come as variables of the environment: its hooks and helpers would inherit them."""
+    monkeypatch.setenv("DEPLOY_SECRET_PAYLOAD_TOKEN", "hunter2")
+    monkeypatch.setenv("GIT_SSL_NO_VERIFY", "of-the-caller")
+    seen = run_git(("-c", "alias.show=!env", "show"), cwd=tmp_path, timeout=10).text
+    assert "of-the-caller" in seen
+    assert "hunter2" not in seen
