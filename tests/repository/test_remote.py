@@ -124,6 +124,6 @@ def test_git_gets_no_payload_of_a_secret(tmp_path: Path, monkeypatch: pytest.Mon
     """Where they come as variables of the environment: its hooks and helpers would inherit them."""
     monkeypatch.setenv("DEPLOY_SECRET_PAYLOAD_TOKEN", "hunter2")
     monkeypatch.setenv("GIT_SSL_NO_VERIFY", "of-the-caller")
-    seen = run_git(("-c", "alias.show=!env", "show"), cwd=tmp_path, timeout=10).text
+    seen = run_git(("-c", "alias.tell=!env", "tell"), cwd=tmp_path, timeout=10).text
     assert "of-the-caller" in seen
     assert "hunter2" not in seen
