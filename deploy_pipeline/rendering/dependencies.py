@@ -2,7 +2,9 @@
 
 Helm asks the addresses in Chart.lock, whose digest anybody can compute, rather than those in Chart.yaml: so the two
 must agree. It takes a key in any letters that fold to it, and the last of several (``repository``, ``Repository``, and
-one more with a long s): so keys must be written as Helm documents them. Chart.lock pins versions, behind which a
+one more with a long s): so keys must be written as Helm documents them. It lets a merge key (``<<``) override what
+stands beside it, and decodes what is tagged ``!!binary``: so these files are YAML without either, and without aliases.
+Chart.lock pins versions, behind which a
 repository can put other bytes: so archives from elsewhere are pinned by their digests as well, in ``charts.sha256``,
 which ``sha256sum`` writes and checks.
 """
@@ -148,7 +150,9 @@ def _read(root: Path, path: str) -> Mapping[str, Any]:
     try:
         if file.stat().st_size > _MAX_BYTES:
             raise RenderFailed(f"{path} is larger than {_MAX_BYTES} bytes")
-        documents = read_documents(file.read_bytes(), TextLoader)
+        text = file.read_bytes()
+        documents = read_documents(text, TextLoader)
+        _check_plain(text, path)
     except (OSError, yaml.YAMLError) as error:
         raise RenderFailed(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     if len(documents) != 1 or not isinstance(documents[0], dict):
@@ -157,8 +161,17 @@ def _read(root: Path, path: str) -> Mapping[str, Any]:
     return documents[0]
 
 
+def _check_plain(text: bytes, path: str) -> None:
+    """RenderFailed where readers of YAML may take something for other than what stands there."""
+    for event in yaml.parse(text, Loader=TextLoader):
+        if getattr(event, "anchor", None) or getattr(event, "tag", None):
+            raise RenderFailed(f"{path} has an anchor, an alias or a tag", hint="write the values out")
+
+
 def _check_keys(mapping: Mapping[Any, Any], path: str) -> None:
     for key in mapping:
+        if key == "<<":
+            raise RenderFailed(f"{path}: the key `<<` would override the keys beside it", hint="write the values out")
         if key not in _KEYS and str(key).casefold() in _FOLDED:
             raise RenderFailed(f"{path}: the key {key!r} must be written in the letters that Helm documents")
 

@@ -226,6 +226,42 @@ def test_keys_are_read_as_helm_reads_them(key: str, small_deployer: Make, reposi
     assert repository.asked == []
 
 
+@pytest.mark.parametrize(
+    ("hidden", "words"),
+    [
+        ("<<: {repository: ADDRESS}", "the key `<<` would override"),
+        ("<<: &anchor {repository: ADDRESS}", "has an anchor, an alias or a tag"),
+        ("!!binary cmVwb3NpdG9yeQ==: ADDRESS", "has an anchor, an alias or a tag"),
+    ],
+    ids=["merge key", "anchor", "binary key"],
+)
+def test_no_address_hides_in_yaml(hidden: str, words: str, small_deployer: Make, repository: ChartRepository) -> None:
+    """Helm would ask what a merge key or a decoded key says instead of the address that is allowed."""
+    inner = f"oci://{repository.url.removeprefix('http://')}/charts"
+    entry = f"dependencies:\n- name: low\n  version: 1.0.0\n  repository: https://charts.example/x\n  {hidden}\n"
+    entry = entry.replace("ADDRESS", f"'{inner}'")
+    _, _, rest = lock(("low", inner)).partition("digest:")  # fits what Helm reads, in both files
+    files = {
+        "kubernetes/top/Chart.yaml": f"{entry}apiVersion: v2\nname: top\nversion: 1.0.0\n",
+        "kubernetes/top/Chart.lock": f"{entry}digest:{rest}",
+    }
+    deployer = small_deployer(chart("top") | files, apps=HELM, allowed_sources="https://charts.example")
+    with pytest.raises(RenderFailed, match=words):
+        deployer.render()
+    assert repository.asked == []
+
+
+def test_no_merge_key_brings_dependencies(small_deployer: Make, repository: ChartRepository) -> None:
+    """The whole list can hide in one, too."""
+    hidden = f"<<: {{dependencies: [{{name: low, version: 1.0.0, repository: '{repository.url}'}}]}}\n"
+    files = chart("top")
+    files["kubernetes/top/Chart.yaml"] = f"apiVersion: v2\nname: top\nversion: 1.0.0\n{hidden}"
+    deployer = small_deployer(files, apps=HELM)
+    with pytest.raises(RenderFailed, match=r"Chart\.yaml: the key `<<` would override"):
+        deployer.render()
+    assert repository.asked == []
+
+
 def test_requirements_of_old_charts_are_refused(small_deployer: Make) -> None:
     """They would count instead of what Chart.yaml says, and was checked."""
     files = {"kubernetes/top/requirements.yaml": "dependencies: []\n"}
