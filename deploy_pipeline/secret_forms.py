@@ -12,8 +12,6 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
-import yaml
-
 _INDEXED = 3  # characters of a form by which places for it are found
 _GO_JSON = str.maketrans({sign: f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"})
 _SHORTEST_WITHIN = 8  # characters: shorter parts of base64 are found by chance
@@ -34,6 +32,8 @@ def forms_of(value: str) -> set[str]:
 
 def _escaped(text: str) -> Iterator[str]:
     """What stands between quotes: in JSON, in the JSON of Go (which is safe for HTML), in Python, in YAML."""
+    import yaml  # not needed to print a help text
+
     for quoted in (json.dumps(text), json.dumps(text, ensure_ascii=False)):
         yield quoted[1:-1]
         yield quoted[1:-1].translate(_GO_JSON)
