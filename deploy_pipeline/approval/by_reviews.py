@@ -47,7 +47,8 @@ def approval_by_reviews(
             hint=f"promote a candidate to {channel} by a pull request; nothing was changed in the cluster",
         )
     rules = deployer.released_channel(channel).promotion
-    reasons = tuple(merge.reasons_against(pull, diff, ReviewPolicy(rules.reviews, rules.code_owners)))
+    policy = ReviewPolicy(rules.reviews, rules.code_owners, rules.signed_commits)
+    reasons = tuple(merge.reasons_against(pull, diff, policy))
     if reasons or diff is None:
         raise ApprovalError(
             f"#{pull.number} does not approve the release of {commit[:12]} to {channel}",

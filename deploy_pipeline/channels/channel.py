@@ -169,6 +169,11 @@ class ChannelFile(Section):
     code_owners: Switch = Field(
         False, description="Whether code owners have to approve, too. Read from what was released last."
     )
+    signed_commits: Switch = Field(
+        False,
+        description="Whether reviews count only if the forge verified the signatures of all commits of the source. "
+        "Read from what was released last.",
+    )
     accept_change_set: Switch = Field(
         False,
         description="Whether a release that was refused may be let through by a launch that names the digest. "
@@ -273,7 +278,12 @@ def _channel(file: ChannelFile, path: str) -> Channel:
         drift=file.drift,
         prune=PrunePolicy(file.prune_limit, frozenset(file.prune_kinds)),
         promotion=PromotionPolicy(
-            file.reviews, file.code_owners, file.accept_change_set, file.promote, file.promote_from
+            reviews=file.reviews,
+            code_owners=file.code_owners,
+            signed_commits=file.signed_commits,
+            accept_change_set=file.accept_change_set,
+            promote=file.promote,
+            promote_from=file.promote_from,
         ),
         admission=AdmissionPolicy(file.allow, file.plain_secrets, file.images),
         path=path,

@@ -48,13 +48,15 @@ class PrunePolicy:
 class PromotionPolicy:
     """How promotions to a channel come about and are decided.
 
-    ``reviews`` is the number of approvals a pull request needs; with ``code_owners``, CODEOWNERS has a say too. With
-    ``accept_change_set`` a release that was refused may be let through by a launch that names the digest. ``promote``
-    says who opens the pull request of the candidate of ``promote_from``: a person, or the deployer.
+    ``reviews`` is the number of approvals a pull request needs; with ``code_owners``, CODEOWNERS has a say too; with
+    ``signed_commits``, commits of the source must be signed. With ``accept_change_set`` a release that was refused may
+    be let through by a launch that names the digest. ``promote`` says who opens the pull request of the candidate of
+    ``promote_from``: a person, or the deployer.
     """
 
     reviews: int = 1
     code_owners: bool = False
+    signed_commits: bool = False
     accept_change_set: bool = False
     promote: Literal["manual", "auto-pr"] = "manual"
     promote_from: str = "main"

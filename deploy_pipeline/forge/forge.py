@@ -111,11 +111,16 @@ class SourceRange:
 
 @dataclass(frozen=True)
 class SourceCommit:
-    """Who made a commit of the source, as logins; empty where the forge knows no account for the address."""
+    """Who made a commit of the source, as logins; empty where the forge knows no account for the address.
+
+    Anybody can write any address into a commit. ``verified``: it is signed, and the forge knows the key as the
+    committer's.
+    """
 
     sha: str
     author: str
     committer: str
+    verified: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from deploy_pipeline.forge.code_owners import paths_without_approval
-from deploy_pipeline.forge.forge import MergedPullRequest, Review, ReviewState
+from deploy_pipeline.forge.forge import MergedPullRequest, Review, ReviewState, SourceCommit
 from deploy_pipeline.repository import CANDIDATES
 
 _SILENT = (ReviewState.COMMENTED, ReviewState.PENDING)  # these leave what the user said before as it is
@@ -19,10 +19,11 @@ _SILENT = (ReviewState.COMMENTED, ReviewState.PENDING)  # these leave what the u
 
 @dataclass(frozen=True)
 class ReviewPolicy:
-    """What a channel asks for: how many approvals, and whether CODEOWNERS has a say."""
+    """What a channel asks for: how many approvals, whether CODEOWNERS has a say, whether unsigned commits count."""
 
     approvals: int = 1
     code_owners: bool = False
+    signed_commits: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,8 @@ def _reasons(
         if review.state is ReviewState.CHANGES_REQUESTED and _listed(review.user, pull.writers):
             yield f"{review.user} asks for changes"
     if policy.approvals > 0 or policy.code_owners:
-        yield from (
-            f"commit {commit.sha[:12]} of the source is by nobody the forge knows: its maker may be among the reviewers"
-            for commit in pull.source
-            if not commit.author or not commit.committer
-        )
+        unknown = ((commit, _why_unknown(commit, policy)) for commit in pull.source)
+        yield from (f"commit {commit.sha[:12]} of the source {reason}" for commit, reason in unknown if reason)
     counted = approvers(pull, shown)
     if len(counted) < policy.approvals:
         yield f"{len(counted)} of {policy.approvals} approvals" + (f" ({', '.join(counted)})" if counted else "")
@@ -76,6 +74,15 @@ def _reasons(
         yield from (f"the approval of {user} does not count: {reason}" for user, reason in verdicts.items() if reason)
     if policy.code_owners:
         yield from paths_without_approval(pull, counted, changed_paths)
+
+
+def _why_unknown(commit: SourceCommit, policy: ReviewPolicy) -> str:
+    """Why nobody can say who made a commit, and so whether they are among the reviewers; empty if it can be said."""
+    if not commit.author or not commit.committer:
+        return "is by nobody the forge knows: its maker may be among the reviewers"
+    if policy.signed_commits and not commit.verified:
+        return "is not signed, so its author may be anybody"
+    return ""
 
 
 def _verdicts(pull: MergedPullRequest, shown: Shown) -> dict[str, str]:

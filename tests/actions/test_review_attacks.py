@@ -49,6 +49,21 @@ def test_whoever_wrote_the_source_cannot_approve(github: ReviewWorld) -> None:
     )
 
 
+def test_an_address_in_a_commit_is_no_maker_where_signatures_count(github: ReviewWorld) -> None:
+    """Anybody can commit as bob; while his signature is missing it may be the reviewer's. The change says otherwise."""
+    github.begin(signed_commits=True)
+    email = github.server.state.accounts["bob"].email
+    forged = github.origin.commit("main", {"README.md": "cat's\n"}, "Forged", email=email)
+    pull = github.reviewed(signed_commits=False)
+    source = (forged, github.origin.heads()["main"])
+    github.approve(pull, "cat")
+    github.merge(pull)
+    words = "is not signed, so its author may be anybody"
+    assert github.refusal().details == tuple(f"commit {sha[:12]} of the source {words}" for sha in source)
+    github.repository.signed.update(source)
+    assert not github.release().skipped
+
+
 def test_an_early_commit_of_the_approver_counts_among_later_ones(github: ReviewWorld) -> None:
     """All commits since the last release are looked at, not the newest alone."""
     github.begin()

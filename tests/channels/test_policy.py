@@ -40,12 +40,17 @@ def test_a_channel_says_what_it_allows() -> None:
 
 def test_a_channel_says_how_promotions_are_decided() -> None:
     """Each key has its own say; without them one approval is needed and nothing opens by itself."""
-    keys = "reviews: 2\ncode_owners: true\naccept_change_set: true\npromote: auto-pr\npromote_from: next\n"
+    keys = "reviews: 2\ncode_owners: true\nsigned_commits: true\naccept_change_set: true\n"
+    keys += "promote: auto-pr\npromote_from: next\n"
     said = parse_channel(f"channel: prod\n{keys}", "channels/prod.yaml", None).promotion
-    assert said == PromotionPolicy(2, code_owners=True, accept_change_set=True, promote="auto-pr", promote_from="next")
+    assert said == PromotionPolicy(
+        2, code_owners=True, signed_commits=True, accept_change_set=True, promote="auto-pr", promote_from="next"
+    )
     assert (said.opens_by_itself("next"), said.opens_by_itself("main")) == (True, False)
     silent = parse_channel("channel: prod\n", "channels/prod.yaml", None).promotion
-    assert silent == PromotionPolicy(1, code_owners=False, accept_change_set=False, promote="manual")
+    assert silent == PromotionPolicy(
+        1, code_owners=False, signed_commits=False, accept_change_set=False, promote="manual"
+    )
     assert not silent.opens_by_itself("main")
 
 

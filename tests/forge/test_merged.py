@@ -259,6 +259,17 @@ def test_a_long_source_is_read_over_all_pages(world: World) -> None:
     assert found.source[-1] == SourceCommit(brought.until, "bob", "bob")
 
 
+def test_a_signature_is_what_the_forge_verified(world: World) -> None:
+    """An address in a commit proves nothing; the forge says of each commit whether its signature does."""
+    brought = source(world, "ann", "ann")
+    world.repository.signed.add(brought.until)
+    pull = world.pull()
+    merge(world, pull)
+    found = facts(world, pull, brought)
+    assert found is not None
+    assert [commit.verified for commit in found.source] == [False, True]
+
+
 @pytest.mark.parametrize("trailer", ["main", "../../../user", "a" * 39, "main...cat"])
 def test_a_made_up_source_commit_is_refused(world: World, trailer: str) -> None:
     """It comes from a trailer, which anybody who can push can write."""

@@ -102,7 +102,9 @@ def _source_commits(connection: Connection, source: SourceRange) -> tuple[Source
 
 def _source_commit(document: Mapping[str, Any]) -> SourceCommit:
     author, committer = (document.get(who) or {} for who in ("author", "committer"))
-    return SourceCommit(document["sha"], author.get("login", ""), committer.get("login", ""))
+    verification = document["commit"].get("verification") or {}
+    verified = verification.get("verified") is True
+    return SourceCommit(document["sha"], author.get("login", ""), committer.get("login", ""), verified)
 
 
 def _code_owners(connection: Connection, before: str) -> str | None:

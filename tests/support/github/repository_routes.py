@@ -133,6 +133,7 @@ def delete_reference(call: Call) -> Answer:
 def commit_document(call: Call, commit: GitCommit) -> dict[str, Any]:
     """A commit; author and committer are accounts where GitHub knows the address, else null."""
     names = ("name", "email", "date")
+    signed = commit.sha in call.repository.signed
     known = {
         "sha": commit.sha,
         "author": user_document(call.state, call.state.login_of(commit.author[1])),
@@ -143,6 +144,7 @@ def commit_document(call: Call, commit: GitCommit) -> dict[str, Any]:
             "tree": {"sha": commit.tree},
             "author": dict(zip(names, commit.author, strict=True)),
             "committer": dict(zip(names, commit.committer, strict=True)),
+            "verification": {"verified": signed, "reason": "valid" if signed else "unsigned"},
         },
     }
     return document("commit", known)

@@ -128,6 +128,7 @@ def merge(state: State, repository: Repository, pull: Pull, user: str, request: 
     message = f"{title}\n\n{request.get('commit_message') or pull.title}"
     parents = [base, pull.head] if method == "merge" else [base]
     commit = bare.commit_tree(tree, parents, message, (user, state.accounts[user].email))
+    repository.signed.add(commit)  # by the forge itself, as whatever is made on its pages
     if not bare.update(pull.base_branch, commit, base):
         raise not_mergeable("Base branch was modified. Review and try the merge again.")
     _mark_merged(state, pull, by=user, commit=commit)

@@ -154,6 +154,7 @@ class Repository:
     statuses: list[Status] = field(default_factory=list)
     deployments: dict[int, Deployment] = field(default_factory=dict)
     protections: dict[str, Protection] = field(default_factory=dict)
+    signed: set[str] = field(default_factory=set)  # commits whose signature is the committer's
 
     @property
     def full_name(self) -> str:
