@@ -57,9 +57,9 @@ def _is_certain(plain: str) -> bool:
 
 
 def _is_plain_object(document: Any) -> bool:
-    """An object that kubectl neither refuses nor takes apart."""
+    """An object that kubectl neither refuses nor takes apart: it does so with whatever has ``items``."""
     metadata = document.get("metadata") if isinstance(document, dict) else None
-    if not isinstance(metadata, dict):
+    if not isinstance(metadata, dict) or "items" in document:
         return False
     kind, names = document.get("kind"), (document.get("kind"), document.get("apiVersion"), metadata.get("name"))
     return all(isinstance(name, str) and name for name in names) and not str(kind).endswith("List")
