@@ -101,7 +101,8 @@ class _Healing:
         unapproved = tuple(_unapproved(plan.change_set, basis.approval))
         if unapproved:
             return replace(found, not_healed=unapproved)
-        obstacles = {app.changes.app: reasons for app in plan.apps if (reasons := tuple(_obstacles(app)))}
+        approved = ChangeSet.from_json(basis.approval.change_set)
+        obstacles = {app.changes.app: why for app in plan.apps if (why := tuple(_obstacles(app, approved)))}
         left = [app for app in plan.apps if not app.changes.removed and app.changes.app not in obstacles]
         chosen = tuple(app for app in map(_restoring, left) if basis.continues or app.changes.changed)
         outcome = self._put_back(plan, chosen, basis, found) if chosen else {}
@@ -157,8 +158,11 @@ def _unapproved(change_set: ChangeSet, approval: Approval) -> Iterator[str]:
         yield f"the secret {secret} is not the one that was approved with the release: `promote` approves it"
 
 
-def _obstacles(app: AppPlan) -> Iterator[str]:
-    """Why putting back the app is not for us to do: it would delete something, or run again what was done."""
+def _obstacles(app: AppPlan, approved: ChangeSet) -> Iterator[str]:
+    """Why putting back the app is not for us to do: it would delete something, or do what was not approved."""
+    before = approved.app(app.changes.app)
+    if app.changes.rendering != (before.rendering if before else ""):
+        yield "the chart gives something else than was approved, as for an upgrade: `promote` approves that"
     for change in app.changes.changed:
         if change.operation is Operation.RECREATE:
             yield f"{change.ref} would have to be deleted and made anew: `promote` approves that"

@@ -1,9 +1,10 @@
 """What keeps secret values out of everything people see.
 
-A :class:`Redactor` masks in two ways. *Structurally*: the data of a Secret is replaced whatever it is. *By value*:
+A :class:`Redactor` masks in three ways. *Structurally*: the data of a Secret is replaced whatever it is. *By value*:
 every secret value read in this process is known to it and is replaced wherever it turns up in a text, in the forms
-tools give it. A masked value shows a keyed fingerprint, so that a change of it is visible; the key is random and lies
-in the cluster, since a plain hash of a short secret can be guessed.
+tools give it. And *by place*: what a chart makes of secret values is replaced where it stands. A masked value shows a
+keyed fingerprint, so that a change of it is visible; the key is random and lies in the cluster, since a plain hash of a
+short secret can be guessed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -34,6 +36,7 @@ class Redactor:
         self._known: set[str] = set()
         self._forms: set[str] = set()
         self._finder: Finder | None = None
+        self._hidden: dict[tuple[str, str], set[tuple[str, ...]]] = {}
         self._lock = threading.Lock()
 
     def fingerprint(self, value: bytes) -> str:
@@ -53,6 +56,15 @@ class Redactor:
                 self._finder = None
         if new and self._also:
             self._also(new)
+
+    def hide(self, kind: str, name: str, places: Iterable[tuple[str, ...]]) -> None:
+        """From now on mask these places of the objects of this kind and name, given as keys from the top."""
+        with self._lock:
+            self._hidden.setdefault((kind, name), set()).update(places)
+
+    def hides(self, kind: str, name: str) -> bool:
+        """Whether places of such an object are masked: texts about it may quote what stands there."""
+        return bool(self._hidden.get((kind, name)))
 
     def redact(self, text: str) -> str:
         """The text with every known secret value masked, also where one holds or overlaps another.
@@ -80,7 +92,17 @@ class Redactor:
             masked.pop("stringData", None)
             if data or "data" in masked:
                 masked["data"] = {key: self._mask(value) for key, value in data.items()}
+            return masked
+        for place in sorted(self._hidden.get((str(manifest.get("kind")), str(metadata.get("name"))), ())):
+            masked = self._masked_at(masked, place)
         return masked
+
+    def _masked_at(self, value: Any, place: tuple[str, ...]) -> Any:
+        if not place:
+            return self._mask(json.dumps(value, sort_keys=True).encode())
+        if isinstance(value, Mapping) and place[0] in value:
+            return {**value, place[0]: self._masked_at(value[place[0]], place[1:])}
+        return value
 
     def _note(self, key: str, value: Any) -> Any:
         return self._mask(str(value).encode()) if key == _LAST_APPLIED else value

@@ -75,6 +75,8 @@ def _is_rest(approved: ChangeSet, today: ChangeSet, name: str) -> bool:
     if before is None or now is None:
         return now is None or now.is_empty
     allowed = {change.ref: change for change in before.changed}
+    if not now.is_empty and now.rendering != before.rendering:
+        return False  # hooks, and what a creation would make, are compared by it
     if now.reapply and before.is_empty:
         return False
     return all(change.ref in allowed and _is_rest_of(allowed[change.ref], change) for change in now.changed)

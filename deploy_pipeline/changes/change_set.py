@@ -50,7 +50,8 @@ class AppChanges:
     """What happens to the objects of one app.
 
     ``removed``: the app left the channel. ``reapply``: why the driver runs although no object changes, else empty.
-    ``ignored``: fields that differ from the manifest and are left as they are, by object.
+    ``ignored``: fields that differ from the manifest and are left as they are, by object. ``rendering`` is a keyed
+    fingerprint of all that the app's chart gives; empty where the git tree holds what is applied.
     """
 
     app: str
@@ -61,6 +62,7 @@ class AppChanges:
     removed: bool = False
     reapply: str = ""
     ignored: tuple[str, ...] = ()
+    rendering: str = ""
 
     @property
     def changed(self) -> tuple[ObjectChange, ...]:
@@ -161,6 +163,7 @@ def _app_to_json(app: AppChanges) -> dict[str, Any]:
         "removed": app.removed,
         "reapply": app.reapply,
         "hooks": sorted(app.hooks),
+        **({"rendering": app.rendering} if app.rendering else {}),
         "objects": [
             {
                 "ref": [change.ref.group, change.ref.kind, change.ref.namespace, change.ref.name],
@@ -179,6 +182,7 @@ def _app_from_json(value: Mapping[str, Any]) -> AppChanges:
         removed=value["removed"],
         reapply=value["reapply"],
         hooks=tuple(value["hooks"]),
+        rendering=value.get("rendering", ""),
         objects=tuple(
             ObjectChange(
                 ref=ObjectRef(*change["ref"]),

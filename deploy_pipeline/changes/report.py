@@ -102,6 +102,8 @@ def differences(approved: ChangeSet, today: ChangeSet, *, limit: int = 20) -> tu
         before, now = approved.app(name), today.app(name)
         if (before.reapply if before else "") != (now.reapply if now else ""):
             found.append(f"{name}: {(now and now.reapply) or 'no longer applied again'}")
+        if before and now and before.rendering != now.rendering:
+            found.append(f"{name}: the chart gives something else than then")
         for word, one, other in (("approved", before, now), ("now", now, before)):
             gone = set(one.hooks if one else ()) - set(other.hooks if other else ())
             found += [f"{name}: {word} hook {hook}" for hook in sorted(gone)]

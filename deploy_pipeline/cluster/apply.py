@@ -162,13 +162,13 @@ class Objects:
 
 
 def rejection(ref: ObjectRef, answer: Answer, action: str, redactor: Redactor) -> ManifestRejected:
-    """The server's refusal as an error; for a Secret only the field names, since the server quotes values.
+    """The server's refusal as an error; of what holds secret values only the field names, since the server quotes.
 
     Keys of a map are part of a field's name, and a branch may have made them of anything.
     """
     fields = [redactor.redact(field) for field in answer.fields]
     kind = InvalidObject if answer.status == _INVALID else ManifestRejected
-    if ref.kind == "Secret":
+    if ref.kind == "Secret" or redactor.hides(ref.kind, ref.name):
         return kind(f"{ref}: {action} refused ({answer.reason})", details=fields)
     return kind(f"{ref}: {action} refused: {redactor.redact(answer.message)}", details=fields)
 

@@ -50,6 +50,7 @@ def plan(target: Target) -> AppPlan:
         hooks=chart.hooks,
         warnings=(*left_alone, *taken, *leaving.warnings),
         reapply=_reason_to_run(chart, made),
+        rendering=chart.rendering,
     )
     return AppPlan(
         target,
@@ -112,6 +113,11 @@ def _ready_for_helm(planned: AppPlan, before_write: Callable[[], None]) -> AppPl
 
 def _check_unchanged(planned: AppPlan, again: AppPlan) -> None:
     """Raise ApprovalError when Helm would now do something else than planned."""
+    if planned.changes.rendering != again.changes.rendering:
+        raise ApprovalError(
+            f"the chart of app {planned.target.app.name} gives something else now than when it was planned",
+            hint="it may ask for what the cluster serves, which this release changes: give it that as a value",
+        )
     then, now = _of_chart(planned), _of_chart(again)
     deleted = {
         ref

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from deploy_pipeline.cluster.objects import Manifest
 from deploy_pipeline.drivers import helm_tool
 from deploy_pipeline.drivers.helm_crds import chart_crds
-from deploy_pipeline.drivers.helm_prediction import predict
+from deploy_pipeline.drivers.helm_prediction import alone_rendering, predict
 from deploy_pipeline.drivers.helm_rendering import Hook
+from deploy_pipeline.drivers.helm_secrecy import hide_secret_parts
 from deploy_pipeline.drivers.helm_storage import StoredRelease
 from deploy_pipeline.drivers.locating import located
 from deploy_pipeline.drivers.plan import Target
@@ -22,7 +23,7 @@ class Chart:
 
     ``sends_patches``: Helm does not apply on the server. ``migrates``: it does, and first makes the fields its own that
     it set by updates before, so that those go which left the chart. ``reason_to_run``: why Helm must run even if no
-    object changes; empty if it need not.
+    object changes; empty if it need not. ``rendering`` is a keyed fingerprint of all that the chart gives.
     """
 
     objects: tuple[Manifest, ...] = field(repr=False)
@@ -30,6 +31,7 @@ class Chart:
     crds: tuple[Manifest, ...] = field(repr=False)
     hooks: tuple[str, ...]
     hook_objects: tuple[Manifest, ...] = field(repr=False)
+    rendering: str
     sends_patches: bool
     migrates: bool
     reason_to_run: str
@@ -43,6 +45,9 @@ def read_chart(target: Target, values: Sequence[bytes]) -> Chart:
         crds = chart_crds(helm)
         brought = (*crds, *target.definitions)
         rendering = predict(helm, stored, brought)
+        if helm.shapes:
+            redactors = (target.redactor, target.cluster.redactor)
+            hide_secret_parts(helm, rendering, lambda other: alone_rendering(other, stored, brought), redactors)
         manifest = rendering.manifest
         wanted = helm.objects(manifest)
         same = stored is not None and (stored.last.manifest == manifest or helm.objects(stored.last.manifest) == wanted)
@@ -55,6 +60,7 @@ def read_chart(target: Target, values: Sequence[bytes]) -> Chart:
         crds=crds,
         hooks=tuple(sorted(shown(target, hook) for hook in rendering.hooks)),
         hook_objects=located(target, hooks, brought),
+        rendering=target.redactor.fingerprint("\n---\n".join(sorted(rendering.documents.elements())).encode()),
         sends_patches=sends_patches,
         migrates=not sends_patches and _migrates(stored),
         reason_to_run=_reason_to_run(stored, same=same),

@@ -39,7 +39,7 @@ def _once(helm: Helm, stored: StoredRelease | None, crds: Sequence[Manifest]) ->
         live = helm.dry_run()
     if isinstance(live, Rendering):
         return live
-    alone = _alone(helm, stored, crds)
+    alone = alone_rendering(helm, stored, crds)
     if _wants_missing_kinds(helm, alone, crds):
         return alone
     raise helm.refusal(live)
@@ -48,7 +48,7 @@ def _once(helm: Helm, stored: StoredRelease | None, crds: Sequence[Manifest]) ->
 def _twice(helm: Helm, stored: StoredRelease | None, crds: Sequence[Manifest]) -> Rendering:
     with ThreadPoolExecutor(max_workers=1) as pool:
         trying = pool.submit(helm.dry_run)  # meanwhile: most of a release that does nothing is waiting for Helm
-        alone = _alone(helm, stored, crds)
+        alone = alone_rendering(helm, stored, crds)
     if _wants_missing_kinds(helm, alone, crds):
         return alone
     live = trying.result()
@@ -65,7 +65,7 @@ def _twice(helm: Helm, stored: StoredRelease | None, crds: Sequence[Manifest]) -
     raise _refusal(helm, "Helm refuses it with the cluster, and not without (its words may quote the cluster)")
 
 
-def _alone(helm: Helm, stored: StoredRelease | None, crds: Sequence[Manifest]) -> Rendering:
+def alone_rendering(helm: Helm, stored: StoredRelease | None, crds: Sequence[Manifest]) -> Rendering:
     """What the chart gives without a look at the cluster's objects."""
     installed = stored is not None and stored.is_installed
     capabilities = () if installed else tuple(_capabilities(helm.target.cluster.connection, crds))

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from deploy_pipeline.cluster.objects import Manifest
 from deploy_pipeline.drivers.helm_rendering import Rendering, from_answer, from_template
 from deploy_pipeline.drivers.helm_storage import StoredRelease, stored_release
@@ -21,6 +23,7 @@ from deploy_pipeline.drivers.plan import Target
 from deploy_pipeline.errors import ClusterUnreachable, DeployError, FailedError, ManifestRejected, RenderFailed
 from deploy_pipeline.private_files import private_directory
 from deploy_pipeline.rendering import parse_manifests
+from deploy_pipeline.secret_stores import StoredSecret, helm_values, shape
 from deploy_pipeline.settings import tool_path
 from deploy_pipeline.tools import ToolResult, isolated_environment, run_tool, tool_environment
 
@@ -35,13 +38,23 @@ _GRACE = 30.0  # beyond Helm's own --timeout, so that Helm can say what went wro
 
 @dataclass(frozen=True)
 class Helm:
-    """Helm with one app's chart and values laid out in a private directory."""
+    """Helm with one app's chart and values laid out in a private directory.
+
+    ``shapes`` are the values with placeholders for those that are secret; empty if none are. ``options`` are further
+    ones of rendering.
+    """
 
     target: Target
     directory: Path
     chart: Path
     values: tuple[Path, ...]
+    shapes: tuple[Path, ...] = ()
+    options: tuple[str, ...] = ()
     _read: dict[str, tuple[Manifest, ...]] = field(default_factory=lambda: {"": ()}, repr=False, compare=False)
+
+    def with_placeholders(self) -> Helm:
+        """The same with placeholders for the secret values, which its output and errors then do not hold."""
+        return Helm(self.target, self.directory, self.chart, self.shapes, options=("--skip-schema-validation",))
 
     def rendered(self, *, installed: bool, capabilities: Sequence[str]) -> Rendering:
         """What the chart gives without a look at the cluster's objects: ``lookup`` finds nothing.
@@ -50,7 +63,10 @@ class Helm:
         release that is not installed Helm does not, so that ``capabilities`` are given as options.
         """
         if installed:
-            return from_answer(self._parsed(self._upgrade(_CLIENT), "helm upgrade --dry-run=client"))
+            result = self._upgrade(_CLIENT)
+            if result.returncode:
+                raise self._refusal(result, "helm upgrade --dry-run=client", lambda helm: helm._upgrade(_CLIENT))  # noqa: SLF001
+            return from_answer(self._parsed(result, "helm upgrade --dry-run=client"))
         return from_template(self._template("--skip-crds", *capabilities))
 
     def crds(self) -> str:
@@ -72,7 +88,19 @@ class Helm:
 
     def refusal(self, result: ToolResult) -> DeployError:
         """What Helm's server-side dry run said, as an error. For a chart that gives the same without the cluster."""
-        return _error(self.target, result, "helm upgrade --dry-run=server")
+        return self._refusal(result, "helm upgrade --dry-run=server", lambda helm: helm._upgrade(_SERVER))  # noqa: SLF001
+
+    def _refusal(self, result: ToolResult, what: str, again: Callable[[Helm], ToolResult]) -> DeployError:
+        """What Helm said as an error; where it knows secret values, what it says ``again`` with placeholders."""
+        if self.shapes:
+            result = again(self.with_placeholders())
+            if not result.returncode:
+                return ManifestRejected(
+                    f"app {self.target.app.name}: {what} failed, and does not with placeholders for the secret values",
+                    hint="look for a secret value that the chart cannot work with; Helm's words may quote it, and stay "
+                    "here",
+                )
+        return _error(self.target, result, what)
 
     def stored(self) -> StoredRelease | None:
         """The release as Helm has stored it, or None."""
@@ -115,17 +143,21 @@ class Helm:
     ) -> ToolResult:
         arguments = ["upgrade", "--install", *self._release(), "--create-namespace", "--reset-values", "--skip-crds"]
         on_server = () if self.sends_patches else ON_SERVER
-        result = self._run([*arguments, "--output", "json", *on_server, *options], timeout, proceed)
+        result = self._run([*arguments, *self.options, "--output", "json", *on_server, *options], timeout, proceed)
         if on_server and learn_helm_3(tool_path("helm"), result, self.directory):
             return self._upgrade(options, timeout, proceed)
         return result
 
     def _template(self, *options: str) -> str:
-        command = [tool_path("helm"), "template", *self._release(), *options]
-        environment = isolated_environment(self.directory)
-        result = run_tool(command, cwd=self.directory, env=environment, timeout=_PLAN_TIMEOUT, offline=True)
-        _checked(self.target, result, "helm template --dry-run=client")
+        result = self._templated(options)
+        if result.returncode:
+            raise self._refusal(result, "helm template --dry-run=client", lambda helm: helm._templated(options))  # noqa: SLF001
         return result.stdout.decode()
+
+    def _templated(self, options: Sequence[str]) -> ToolResult:
+        command = [tool_path("helm"), "template", *self._release(), *self.options, *options]
+        environment = isolated_environment(self.directory)
+        return run_tool(command, cwd=self.directory, env=environment, timeout=_PLAN_TIMEOUT, offline=True)
 
     def _release(self) -> list[str]:
         app = self.target.app
@@ -154,11 +186,16 @@ def workspace(target: Target, values: Sequence[bytes]) -> Iterator[Helm]:
         chart.mkdir()
         secret.mkdir()
         target.tree.export(chart, under=[str(app.helm_chart), *app.helm_values])
-        files = [chart / path for path in app.helm_values]
-        for number, content in enumerate(values):
-            files.append(secret / f"{number}.yaml")
+        plain = [chart / path for path in app.helm_values]
+        files, shapes = list(plain), list(plain)
+        for name, content in zip(app.secret_helm_values, values, strict=True):
+            files.append(secret / f"{len(files)}.yaml")
             files[-1].write_bytes(content)
-        yield Helm(target, directory, chart / str(app.helm_chart), tuple(files))
+            shapes.append(secret / f"{len(files)}-shape.yaml")
+            placeholders = shape(name, helm_values(StoredSecret(name, content)), switches=True)
+            shapes[-1].write_text(yaml.safe_dump(placeholders, allow_unicode=True), encoding="utf-8")
+        folder = chart / str(app.helm_chart)
+        yield Helm(target, directory, folder, tuple(files), shapes=tuple(shapes) if values else ())
 
 
 @contextmanager

@@ -102,17 +102,18 @@ def helm_values(stored: StoredSecret) -> Mapping[str, Any]:
     return documents[0]
 
 
-def shape(name: str, values: Any, pointer: str = "") -> Any:
+def shape(name: str, values: Any, pointer: str = "", *, switches: bool = False) -> Any:
     """The same structure with every leaf replaced by a placeholder: what a candidate may hold of secret values.
 
-    Strings say where they come from; numbers and booleans keep their type, so that charts still render.
+    Strings say where they come from; numbers and booleans keep their type, so that charts still render. With
+    ``switches`` booleans stay what they are.
     """
     if isinstance(values, Mapping):
-        return {key: shape(name, inner, f"{pointer}/{key}") for key, inner in values.items()}
+        return {key: shape(name, inner, f"{pointer}/{key}", switches=switches) for key, inner in values.items()}
     if isinstance(values, list):
-        return [shape(name, inner, f"{pointer}/{index}") for index, inner in enumerate(values)]
+        return [shape(name, inner, f"{pointer}/{index}", switches=switches) for index, inner in enumerate(values)]
     if isinstance(values, bool):
-        return False
+        return values if switches else False
     if isinstance(values, (int, float)):
         return 0
     return None if values is None else f"<secret:{name}#{pointer}>"

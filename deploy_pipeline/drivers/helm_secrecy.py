@@ -1,0 +1,79 @@
+"""What a chart makes of secret values, found by rendering it with placeholders beside.
+
+A redactor knows the forms that tools give a value; a template can give it any other (a letter at a time, in capitals),
+and a branch that nobody approved yet may do so on purpose. So what differs between the two renderings is masked as a
+whole, wherever it is shown. What cannot be masked, because it decides which objects there are or how they are called,
+is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from deploy_pipeline.cluster.objects import Manifest, ObjectRef
+from deploy_pipeline.drivers.helm_rendering import Rendering
+from deploy_pipeline.drivers.helm_tool import Helm
+from deploy_pipeline.errors import ManifestRejected
+from deploy_pipeline.redaction import Redactor
+
+_HINT = "let the secret values fill fields only; what decides about names and kinds belongs into helm_values"
+
+Place = tuple[str, ...]
+
+
+def hide_secret_parts(
+    helm: Helm, real: Rendering, placeholders: Callable[[Helm], Rendering], redactors: Sequence[Redactor]
+) -> None:
+    """Let the redactors mask what differs in the objects when placeholders stand for the secret values.
+
+    ``placeholders`` renders the chart of a Helm without a look at the cluster. Raises ManifestRejected.
+    """
+    other = helm.with_placeholders()
+    shown = placeholders(other)
+    if [hook.label for hook in real.hooks] != [hook.label for hook in shown.hooks]:
+        raise _refused(helm, "its hooks")
+    with_real, with_placeholders = (
+        {_key(manifest): manifest for manifest in used.objects(rendering.manifest)}
+        for used, rendering in ((helm, real), (other, shown))
+    )
+    if with_real.keys() != with_placeholders.keys():
+        raise _refused(helm, "which objects it has, or what they are called")
+    for key, manifest in with_real.items():
+        places = set(differing(manifest, with_placeholders[key]))
+        if any(len(place) < 2 for place in places) or _images(manifest) != _images(with_placeholders[key]):
+            raise _refused(helm, f"what {ObjectRef.of(manifest)} is, or which image it runs")
+        for redactor in redactors:
+            redactor.hide(manifest["kind"], manifest["metadata"]["name"], places)
+
+
+def differing(one: Any, other: Any, place: Place = ()) -> Iterator[Place]:
+    """The places where two values differ, as keys from the top: of a list, or where keys differ, the whole of it."""
+    if not isinstance(one, Mapping) or not isinstance(other, Mapping):
+        if one != other:
+            yield place
+    elif one.keys() != other.keys():
+        yield place
+    else:
+        for key in one:
+            yield from differing(one[key], other[key], (*place, key))
+
+
+def _images(value: Any) -> list[Any]:
+    """Everything that is called an image: its registry is asked for it."""
+    if isinstance(value, Mapping):
+        found = [value["image"]] if "image" in value else []
+        return found + [image for inner in value.values() for image in _images(inner)]
+    return [image for inner in value for image in _images(inner)] if isinstance(value, list) else []
+
+
+def _key(manifest: Manifest) -> tuple[str, ...]:
+    metadata = manifest["metadata"]
+    return manifest["apiVersion"], manifest["kind"], metadata.get("namespace") or "", metadata["name"]
+
+
+def _refused(helm: Helm, what: str) -> ManifestRejected:
+    return ManifestRejected(
+        f"app {helm.target.app.name}: secret values decide {what}: that cannot be shown, and so not approved",
+        hint=_HINT,
+    )
