@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from deploy_pipeline.cluster.objects import Manifest
@@ -44,10 +45,13 @@ def read_chart(target: Target, values: Sequence[bytes]) -> Chart:
         _check_pending(target, stored)
         crds = chart_crds(helm)
         brought = (*crds, *target.definitions)
-        rendering = predict(helm, stored, brought)
-        if helm.shapes:
+        other = helm.with_placeholders()
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            beside = pool.submit(alone_rendering, other, stored, brought) if helm.shapes else None
+            rendering = predict(helm, stored, brought)
+        if beside:
             redactors = (target.redactor, target.cluster.redactor)
-            hide_secret_parts(helm, rendering, lambda other: alone_rendering(other, stored, brought), redactors)
+            hide_secret_parts((helm, rendering), (other, beside.result()), redactors)
         manifest = rendering.manifest
         wanted = helm.objects(manifest)
         same = stored is not None and (stored.last.manifest == manifest or helm.objects(stored.last.manifest) == wanted)

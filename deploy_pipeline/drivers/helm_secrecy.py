@@ -8,7 +8,7 @@ is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from deploy_pipeline.cluster.objects import Manifest, ObjectRef
@@ -22,20 +22,20 @@ _HINT = "let the secret values fill fields only; what decides about names and ki
 Place = tuple[str, ...]
 
 
-def hide_secret_parts(
-    helm: Helm, real: Rendering, placeholders: Callable[[Helm], Rendering], redactors: Sequence[Redactor]
-) -> None:
+Rendered = tuple[Helm, Rendering]
+
+
+def hide_secret_parts(real: Rendered, placeholders: Rendered, redactors: Sequence[Redactor]) -> None:
     """Let the redactors mask what differs in the objects when placeholders stand for the secret values.
 
-    ``placeholders`` renders the chart of a Helm without a look at the cluster. Raises ManifestRejected.
+    Raises ManifestRejected.
     """
-    other = helm.with_placeholders()
-    shown = placeholders(other)
-    if [hook.label for hook in real.hooks] != [hook.label for hook in shown.hooks]:
+    helm = real[0]
+    if [hook.label for hook in real[1].hooks] != [hook.label for hook in placeholders[1].hooks]:
         raise _refused(helm, "its hooks")
     with_real, with_placeholders = (
         {_key(manifest): manifest for manifest in used.objects(rendering.manifest)}
-        for used, rendering in ((helm, real), (other, shown))
+        for used, rendering in (real, placeholders)
     )
     if with_real.keys() != with_placeholders.keys():
         raise _refused(helm, "which objects it has, or what they are called")

@@ -83,7 +83,7 @@ def test_what_was_made_of_an_older_value_is_masked_too(small: Small) -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "reason"),
     [
-        ("{{ .Values.password }}", "kind: ConfigMap\n", "which objects it has, or what they are called"),
+        ("{{ .Values.password | upper }}", "kind: ConfigMap\n", "which objects it has, or what they are called"),
         ("made", f'kind: {{{{ eq .Values.password "{PASSWORD}" | ternary "ConfigMap" "Secret" }}}}\n', "which objects"),
         (
             "made",
