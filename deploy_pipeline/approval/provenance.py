@@ -20,23 +20,22 @@ def claimed_source(candidate: Commit) -> str:
     return claimed if _FULL_ID.fullmatch(claimed) else ""
 
 
-def released_source(mirror: Mirror, records: Records) -> str:
-    """The commit that the channel's last release was rendered from; empty if there is none, or if it is gone."""
+def released_source(mirror: Mirror, records: Records) -> str | None:
+    """The commit that the channel's last release was rendered from; empty if nothing was released, None if unknown.
+
+    The mirror may have it no more, where a branch was squashed and deleted; the forge often does.
+    """
     last = records.last_released()
     if last is None:
         return ""
     approval = records.approval(last.commit)
     if approval and approval.source:
-        found: Commit | None = known_commit(mirror, approval.source)
-        return found.sha if found else ""
+        return approval.source
     released = known_commit(mirror, last.commit)
     merged = released.parents[1:] if released else ()
-    for sha in (approval.candidate if approval else "", *merged, last.commit):
-        candidate = known_commit(mirror, sha)
-        source = known_commit(mirror, claimed_source(candidate)) if candidate else None
-        if source:
-            return source.sha
-    return ""
+    candidates = (known_commit(mirror, sha) for sha in (approval.candidate if approval else "", *merged, last.commit))
+    claimed = [source for candidate in candidates if candidate and (source := claimed_source(candidate))]
+    return next((source for source in claimed if known_commit(mirror, source)), next(iter(claimed), None))
 
 
 def known_commit(mirror: Mirror, sha: str) -> Commit | None:

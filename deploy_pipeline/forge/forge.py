@@ -100,13 +100,14 @@ class Review:
 
 @dataclass(frozen=True)
 class SourceRange:
-    """The commits a promotion brings: those of ``until`` that ``since`` has not; only ``until`` if that is empty.
+    """The commits a promotion brings: those of ``until`` that ``since`` has not.
 
     Both are commits of a source branch: what the candidate was rendered from, now and at the channel's last release.
+    If ``since`` is empty, nothing was released before, and ``until`` stands for all; if None, nobody knows any more.
     """
 
     until: str
-    since: str = ""
+    since: str | None = ""
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,8 @@ class MergedPullRequest:
 
     ``head`` is the commit that was merged, ``reviews`` stand in the order they were given. ``writers`` are those of the
     reviewers who may write to the repository. ``code_owners`` is the text of CODEOWNERS before the merge, None if there
-    is none; ``teams`` and ``emails`` say who is meant by the teams and addresses in it.
+    is none; ``teams`` and ``emails`` say who is meant by the teams and addresses in it. ``source`` is None where not
+    all commits that the promotion brings can be had.
     """
 
     number: int
@@ -144,7 +146,7 @@ class MergedPullRequest:
     from_fork: bool
     reviews: tuple[Review, ...] = ()
     writers: frozenset[str] = frozenset()
-    source: tuple[SourceCommit, ...] = ()
+    source: tuple[SourceCommit, ...] | None = ()
     code_owners: str | None = None
     teams: Mapping[str, frozenset[str]] = field(default_factory=dict)
     emails: Mapping[str, str] = field(default_factory=dict)

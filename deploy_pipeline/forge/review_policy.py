@@ -15,6 +15,10 @@ from deploy_pipeline.forge.forge import MergedPullRequest, Review, ReviewState, 
 from deploy_pipeline.repository import CANDIDATES
 
 _SILENT = (ReviewState.COMMENTED, ReviewState.PENDING)  # these leave what the user said before as it is
+_NOT_ALL_KNOWN = (
+    "who made what it brings cannot be told: what was released last was rendered from a commit that is gone; "
+    "a launch of `promote`, or one that accepts the change set, can approve it"
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,9 @@ def _reasons(
         if review.state is ReviewState.CHANGES_REQUESTED and _listed(review.user, pull.writers):
             yield f"{review.user} asks for changes"
     if policy.approvals > 0 or policy.code_owners:
-        unknown = ((commit, _why_unknown(commit, policy)) for commit in pull.source)
+        if pull.source is None:
+            yield _NOT_ALL_KNOWN
+        unknown = ((commit, _why_unknown(commit, policy)) for commit in pull.source or ())
         yield from (f"commit {commit.sha[:12]} of the source {reason}" for commit, reason in unknown if reason)
     counted = approvers(pull, shown)
     if len(counted) < policy.approvals:
@@ -102,7 +108,7 @@ def _approves(review: Review) -> bool:
 
 def _why_not(review: Review, pull: MergedPullRequest, shown: Shown) -> str:
     """Why an approval does not count; empty if it does."""
-    makers = {login for commit in pull.source for login in (commit.author, commit.committer)}
+    makers = {login for commit in pull.source or () for login in (commit.author, commit.committer)}
     if review.commit not in shown.heads | {pull.head}:
         return f"it is of {review.commit[:12]}, merged was {pull.head[:12]}"
     if _listed(review.user, {pull.author}):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy_pipeline.approval import claimed_source, released_source
+from deploy_pipeline.approval import claimed_source, known_commit, released_source
 from deploy_pipeline.deployer import Deployer, Progress
 from deploy_pipeline.errors import RefusedError
 from deploy_pipeline.forge import PullRequest
@@ -40,11 +40,12 @@ def open_promotion(deployer: Deployer, channel: str, candidate: str, *, progress
 
 
 def _commits(deployer: Deployer, channel: str, candidate: str) -> tuple[PromotedCommit, ...]:
-    """The commits of the source since the channel's last release, newest first; the source's alone if there is none."""
+    """The commits of the source since the channel's last release, newest first; the source's alone if none is known."""
     mirror = deployer.mirror
     source = claimed_source(mirror.commit(candidate))
     if not source:
         return ()
     since = released_source(mirror, deployer.cluster(channel).records(channel))
-    found = mirror.log(source, _MOST_COMMITS, without=since) if since else mirror.log(source, 1)
+    known = since and known_commit(mirror, since)
+    found = mirror.log(source, _MOST_COMMITS, without=known.sha) if known else mirror.log(source, 1)
     return tuple(PromotedCommit(commit.sha, commit.subject, commit.author) for commit in found)

@@ -104,6 +104,14 @@ class ReviewWorld:
         body = {"sha": pull.head, "merge_method": method}
         return str(self.send(who, "PUT", f"pulls/{pull.number}/merge", body)["sha"])
 
+    def forgetting(self) -> ReviewWorld:
+        """The same with a deployer that lost its state directory: it knows what the repository has today."""
+        settings = self.deployer.settings
+        other = settings.model_copy(update={"state_dir": settings.state_dir.with_name("other")})
+        deployer = replace(Deployer.from_settings(other), _forge=self.deployer._forge)
+        world = replace(self.world, deployer=deployer)
+        return replace(self, world=world, small=replace(self.small, world=world))
+
     # -- what the deployer does ----------------------------------------------------------------------------------------
 
     def found(self, pull: Pull) -> PullRequest:

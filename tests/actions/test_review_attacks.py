@@ -49,6 +49,27 @@ def test_whoever_wrote_the_source_cannot_approve(github: ReviewWorld) -> None:
     )
 
 
+@pytest.mark.parametrize("gone", [False, True], ids=["unreferenced", "gone"])
+def test_a_history_that_was_rewritten_makes_nobody_an_approver(github: ReviewWorld, gone: bool) -> None:
+    """Neither git nor the branch has what was released last: bob's early commit counts, or nobody can tell."""
+    start = github.origin.heads()["main"]
+    github.begin()
+    github.origin.git("update-ref", "refs/heads/main", start)
+    email = github.server.state.accounts["bob"].email
+    github.origin.commit("main", {"README.md": "bob's\n"}, "Early", email=email)
+    if gone:
+        github.origin.git("gc", "--quiet", "--prune=now")
+    forgetful = github.forgetting()
+    pull = forgetful.reviewed()
+    forgetful.approve(pull, "bob")
+    forgetful.merge(pull)
+    reasons = forgetful.refusal().details
+    if gone:
+        assert reasons[0].startswith("who made what it brings cannot be told")
+    else:
+        assert "the approval of bob does not count: they made a part of what it brings" in reasons
+
+
 def test_an_address_in_a_commit_is_no_maker_where_signatures_count(github: ReviewWorld) -> None:
     """Anybody can commit as bob; while his signature is missing it may be the reviewer's. The change says otherwise."""
     github.begin(signed_commits=True)

@@ -159,10 +159,18 @@ def test_nothing_is_approved_without_a_proper_approval_as_somebodys_last_word(re
     assert (reasons(pull(*reviews)) == ()) == bool(proper and not against)
 
 
+def test_commits_that_cannot_be_had_are_a_reason() -> None:
+    """Whoever approves may have made one of them; where nobody has to approve, that does not matter."""
+    found = replace(pull(review()), source=None)
+    (reason,) = reasons(found)
+    assert reason.startswith("who made what it brings cannot be told")
+    assert reasons(found, approvals=0) == ()
+
+
 def test_an_unsigned_commit_is_by_nobody_where_signatures_are_asked_for() -> None:
     """Its author may be the one who approves; where nobody has to approve, that does not matter."""
     unsigned = pull(review())
-    signed = replace(unsigned, source=(replace(unsigned.source[0], verified=True),))
+    signed = replace(unsigned, source=(SourceCommit("d" * 40, "ann", "web-flow", verified=True),))
     strict = ReviewPolicy(1, signed_commits=True)
     assert reasons_against(signed, strict, SHOWN, changed_paths=()) == ()
     assert reasons_against(unsigned, replace(strict, approvals=0), SHOWN, changed_paths=()) == ()

@@ -91,13 +91,18 @@ def _may_write(connection: Connection, login: str) -> bool:
     return found is not None and found["permission"] in _WRITING
 
 
-def _source_commits(connection: Connection, source: SourceRange) -> tuple[SourceCommit, ...]:
+def _source_commits(connection: Connection, source: SourceRange) -> tuple[SourceCommit, ...] | None:
+    """The commits of the range; None where GitHub lacks one of its ends, or what connects them."""
+    if source.since is None:
+        return None
     if not all(_FULL_ID.fullmatch(commit) for commit in (source.until, source.since or source.until)):
         raise ForgeRefused(f"`{source.since}...{source.until}` are no full commit ids")
     if not source.since:
         return (_source_commit(connection.get(f"commits/{source.until}")),)
-    commits = connection.items(f"compare/{source.since}...{source.until}", within="commits")
-    return tuple(_source_commit(commit) for commit in commits)
+    path = f"compare/{source.since}...{source.until}"
+    if connection.find(path, {"per_page": 1}) is None:
+        return None
+    return tuple(_source_commit(commit) for commit in connection.items(path, within="commits"))
 
 
 def _source_commit(document: Mapping[str, Any]) -> SourceCommit:
