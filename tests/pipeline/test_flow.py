@@ -23,6 +23,8 @@ from deploy_pipeline.sandbox import SandboxCluster
 from deploy_pipeline.settings import Settings, tool_path
 from tests.support.origin import PROJECT, Origin, example_files
 
+pytestmark = pytest.mark.xdist_group("flow")  # the example is released once
+
 
 @dataclass(frozen=True)
 class World:
