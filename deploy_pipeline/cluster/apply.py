@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from deploy_pipeline.cluster.connection import APPLY_PATCH, Answer, Connection
@@ -20,6 +21,14 @@ _JSON_PATCH = "application/json-patch+json"
 _CREATED = 201
 _INVALID = 422
 _LONGEST_NAME = 50  # with what is appended, a name that every kind allows
+
+
+@dataclass(frozen=True)
+class Applied:
+    """An object as an apply left it; ``made``: it was not there before."""
+
+    object: Manifest
+    made: bool
 
 
 class Objects:
@@ -103,21 +112,22 @@ class Objects:
         answer = self._connection.send("PUT", self._path(manifest), {"dryRun": "All"}, body)
         return None if answer.status == 409 else self._result(answer, manifest, "dry run")
 
-    def apply(self, manifest: Manifest, *, seen: str = "") -> Manifest | None:
+    def apply(self, manifest: Manifest, *, seen: str = "") -> Applied | None:
         """Server-side apply; returns the object as it is then.
 
         ``seen`` is the resource version that must still be the live one; then fields that other managers hold are taken
         over. Without one there was no object, and there is nothing to take over. None is returned when that is no
-        longer so; an object that appeared without a field of ours in dispute is only told by its managers.
+        longer so; an object that appeared without a field of ours in dispute was written to, and was not made.
+        Without ``seen`` ClusterUnreachable may mean that it was made: a second request would not say by whom.
         """
         if not seen:
-            answer = self._patch(manifest, FIELD_MANAGER, {"force": "false"})
+            answer = self._patch(manifest, FIELD_MANAGER, {"force": "false"}, once=True)
         else:
             manifest = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": seen}}
             answer = self._patch(manifest, FIELD_MANAGER, {})
         if answer.status == 409:
             return None
-        return self._result(answer, manifest, "apply")
+        return Applied(self._result(answer, manifest, "apply"), made=answer.status == _CREATED)
 
     def set_managed_fields(self, live: Manifest, managed: Sequence[Mapping[str, Any]]) -> bool:
         """Replace who owns which field, and nothing else; False when the object is no longer the one that was read."""
@@ -147,9 +157,9 @@ class Objects:
             self._result(answer, live, "delete")
         return answer.status != 409
 
-    def _patch(self, manifest: Manifest, manager: str, query: Mapping[str, str]) -> Answer:
+    def _patch(self, manifest: Manifest, manager: str, query: Mapping[str, str], *, once: bool = False) -> Answer:
         parameters = {"fieldManager": manager, "force": "true", "fieldValidation": "Strict", **query}
-        return self._connection.send("PATCH", self._path(manifest), parameters, manifest, APPLY_PATCH)
+        return self._connection.send("PATCH", self._path(manifest), parameters, manifest, APPLY_PATCH, once=once)
 
     def _path(self, manifest: Mapping[str, Any]) -> str:
         metadata = manifest["metadata"]

@@ -99,9 +99,14 @@ class Connection:
         query: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
+        *,
+        once: bool = False,
     ) -> Answer:
-        """Send one request; ``query`` values are encoded here, ``path`` must be already."""
-        repeatable = method == "GET" or content_type == APPLY_PATCH
+        """Send one request; ``query`` values are encoded here, ``path`` must be already.
+
+        With ``once`` an unanswered apply is not repeated, so that the answer tells what this very request did.
+        """
+        repeatable = method == "GET" or (content_type == APPLY_PATCH and not once)
         for attempt in range(_IDEMPOTENT_TRIES if repeatable else 1):
             if attempt:
                 time.sleep(0.2 * 2**attempt)

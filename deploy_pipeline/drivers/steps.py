@@ -18,13 +18,23 @@ from deploy_pipeline.cluster.objects import FIELD_MANAGER, Manifest, ObjectRef
 from deploy_pipeline.cluster.ownership import foreign_owner
 from deploy_pipeline.drivers.ignoring import without_ignored
 from deploy_pipeline.drivers.plan import Step, Target, held_kind
-from deploy_pipeline.errors import ApprovalError, InvalidObject, ManifestRejected, OwnedByAnother, ReleaseFailed
+from deploy_pipeline.errors import (
+    ApprovalError,
+    ClusterUnreachable,
+    InvalidObject,
+    ManifestRejected,
+    OwnedByAnother,
+    ReleaseFailed,
+)
 
 CLIENT_SIDE = frozenset(("kubectl-client-side-apply",))
 """Managers whose updates are the traces of ``kubectl apply`` without ``--server-side``."""
 
 Attempt = Callable[[Manifest, "Manifest | None"], "Manifest | None"]
 """What an object would be after it is written; given what is sent and the live one. None: the server cannot say yet."""
+
+_COMES_BY_ITSELF = frozenset((("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")))
+"""What Kubernetes makes in each new namespace, so also in one that the release has just made."""
 
 _TRIES = 5
 _POLL = 0.5
@@ -233,17 +243,47 @@ def _carry_out(target: Target, step: Step, before_write: Callable[[], None]) -> 
     if step.live is not None and step.change.operation is Operation.RECREATE:
         return _recreate(target, step, step.live, before_write)
     located = objects.locate(step.manifest, target.app.namespace)
+    if step.live is None:
+        return _make(target, step, located, before_write)
     applied = objects.apply(located, seen=step.seen)
-    if applied is not None and step.live is None and step.owned and is_written_by_others(applied, FIELD_MANAGER):
-        raise changed_meanwhile(step.change.ref)  # somebody made it since the change was computed
-    return applied
+    return applied.object if applied else None
 
 
 def _recreate(target: Target, step: Step, live: Manifest, before_write: Callable[[], None]) -> Manifest | None:
     if not delete_and_wait(target, live, before_write):
         return None
     before_write()
-    return target.cluster.objects.apply(step.manifest)
+    return _make(target, step, step.manifest, before_write)
+
+
+def _make(target: Target, step: Step, manifest: Manifest, before_write: Callable[[], None]) -> Manifest | None:
+    """Make an object that is not there; None when one is, by now: perhaps our own, whose making went unanswered.
+
+    All channels write as the same manager, so that only the answer to a request tells whose object it was. Raises
+    ApprovalError when somebody else's was written to.
+    """
+    objects, tries = target.cluster.objects, 0
+    while True:
+        try:
+            applied = objects.apply(manifest)
+            break
+        except ClusterUnreachable:
+            tries += 1
+            if objects.live(manifest) is not None:
+                return None
+            if tries == _TRIES:
+                raise
+        time.sleep(_POLL)
+        before_write()
+    if applied and not applied.made and step.owned and _was_anothers(applied.object):
+        raise written_meanwhile(step.change.ref)
+    return applied.object if applied else None
+
+
+def _was_anothers(found: Manifest) -> bool:
+    """Whether an object that was found where none should be may have been somebody's; we have written to it already."""
+    ref = ObjectRef.of(found)
+    return (ref.kind, ref.name) not in _COMES_BY_ITSELF or is_written_by_others(found, FIELD_MANAGER)
 
 
 def delete_and_wait(target: Target, live: Manifest, before_write: Callable[[], None]) -> bool:
@@ -263,6 +303,15 @@ def delete_and_wait(target: Target, live: Manifest, before_write: Callable[[], N
         time.sleep(_POLL)
         before_write()
     return True
+
+
+def written_meanwhile(ref: ObjectRef) -> ApprovalError:
+    """The error for an object that somebody made after the change was computed, and that our write went to."""
+    return ApprovalError(
+        f"{ref} was made by somebody else while it was being released",
+        details=["what the release was to make was written to it; fields and marks that it had may be overwritten"],
+        hint="compare it with what made it, another channel perhaps; then launch `promote` again",
+    )
 
 
 def changed_meanwhile(ref: ObjectRef) -> ApprovalError:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from deploy_pipeline.cluster.objects import APP_LABEL, CHANNEL_LABEL
+from deploy_pipeline.deployer import Deployer
 from deploy_pipeline.errors import (
     ApprovalError,
     ManifestRejected,
@@ -16,6 +20,7 @@ from deploy_pipeline.promotion import diff_promotion
 from tests.actions.conftest import PRODUCTION, World
 from tests.actions.example import CHANNEL, WEB, add_resource, set_image, versions
 from tests.actions.small import NAMESPACE, Small, config_map, manifest
+from tests.support.api_gate import ApiRequest, gate
 from tests.support.origin import example_files
 
 WRONG = """
@@ -134,10 +139,62 @@ def test_an_object_that_appears_after_the_plan_stops_the_app(small_world: World,
     small.push()
     small_world.promote()
     create = ("create", "configmap", "web", "--namespace", NAMESPACE, f"--from-literal={data}")
-    with pytest.raises(ReleaseFailed, match="was changed by somebody else"):
+    with pytest.raises(ReleaseFailed, match=r"was (changed|made) by somebody else"):
         small_world.release(progress=_when_planned(small_world, *create))
     key, _, value = data.partition("=")
     assert small.live("configmap")["data"][key] == value
+
+
+def _of_another_channel(world: World, name: str) -> None:
+    """The deployer makes an object for the channel ``prod``: as the same manager, so that fields tell nothing."""
+    labels = {CHANNEL_LABEL: "prod", APP_LABEL: "theirs"}
+    made = config_map(name, theirs="x")
+    made["metadata"] |= {"namespace": NAMESPACE, "labels": labels}
+    assert world.deployer.cluster("prod").objects.apply(made)
+
+
+@pytest.mark.parametrize("recreated", [False, True], ids=["new", "made anew"])
+def test_an_object_of_another_channel_that_appears_stops_the_app(small_world: World, recreated: bool) -> None:
+    """Also where it takes the place of what was deleted to be made anew; the error says that it was written to."""
+    small = Small(small_world)
+    small.put("web", manifest("Namespace", NAMESPACE), config_map("other", a="1"))
+    if recreated:
+        small.put("web", manifest("Namespace", NAMESPACE), {**config_map(a="1"), "immutable": True})
+    small.deliver()
+    ours = {**config_map(a="2"), "immutable": True} if recreated else config_map(a="2")
+    small.put("web", manifest("Namespace", NAMESPACE), ours, recreate=True)
+    small.push()
+    small_world.promote()
+    moment = "being deleted" if recreated else "digest sha256"
+
+    def hook(line: str) -> None:
+        if moment in line:
+            _of_another_channel(small_world, "web")
+
+    with pytest.raises(ReleaseFailed, match="was made by somebody else"):
+        small_world.release(progress=hook)
+
+
+def test_an_object_whose_making_went_unanswered_is_our_own(small_world: World, tmp_path: Path) -> None:
+    """It is looked at, not made again: a second answer would not tell it from somebody else's."""
+    lost: list[ApiRequest] = []
+
+    def loses(request: ApiRequest) -> bool:
+        if (request.verb, request.name, request.dry_run) != ("patch", "web", False) or lost:
+            return False
+        lost.append(request)
+        return True
+
+    with gate(small_world.kubeconfig, tmp_path / "gated") as gated:
+        gated.loses = loses
+        settings = small_world.deployer.settings.model_copy(update={"kubeconfig": gated.kubeconfig})
+        small = Small(replace(small_world, deployer=Deployer.from_settings(settings)))
+        small.put("web", manifest("Namespace", NAMESPACE), config_map(a="1"))
+        small.deliver()
+    applied = [request for request in gated.seen if request.name == "web" and request.writes and not request.dry_run]
+    assert [(request.verb, request.status) for request in applied] == [("patch", 201)]
+    assert len(lost) == 1
+    assert small.live("configmap")["data"] == {"a": "1"}
 
 
 def test_a_write_between_plan_and_helm_stops_the_app(released: World) -> None:

@@ -96,11 +96,12 @@ def _content(body: bytes) -> dict[str, Any]:
 class Gate:
     """An account's way to the cluster: what went through (``seen``), and what was turned back (``refused``).
 
-    ``guard`` gives the reason to refuse a request, if there is one.
+    ``guard`` gives the reason to refuse a request, if there is one; ``loses`` says whose answers get lost.
     """
 
     kubeconfig: Path
     guard: Callable[[ApiRequest], str]
+    loses: Callable[[ApiRequest], bool] = lambda _: False
     seen: list[ApiRequest] = field(default_factory=list)
     refused: list[ApiRequest] = field(default_factory=list)
 
@@ -160,6 +161,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._cluster.request(self.command, self.path, body, headers)
         answer = self._cluster.getresponse()
         self.server.gate.seen.append(replace(request, status=answer.status))
+        if self.server.gate.loses(request):
+            answer.read()
+            self.close_connection = True
+            return None
         return self._answer(answer)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass_on  # noqa: N815 - the names that http.server calls
