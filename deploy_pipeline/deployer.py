@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy_pipeline.channels import Channel, load_channel
+from deploy_pipeline.channels import Channel, PromotionPolicy, load_channel
 from deploy_pipeline.errors import DeployError, RetryableError, SettingsError
 from deploy_pipeline.forge import Forge, NoForge, forge_from
 from deploy_pipeline.private_files import sweep
@@ -25,6 +25,9 @@ Progress = Callable[[str], None]
 
 def silent(_: str) -> None:
     """A Progress that says nothing."""
+
+
+_UNKNOWN = PromotionPolicy(reviews=99, code_owners=True, signed_commits=True)
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ class Deployer:
     def released_channel(self, name: str) -> Channel:
         """The channel as it was released last: its policy holds for what comes next, which cannot loosen it for itself.
 
-        The strictest policy if nothing was released yet, or if that file cannot be read any more.
+        Ordinary policy if nothing was released yet. If that file cannot be read any more, one that only a launch meets:
+        a branch that was pushed over must not loosen what nobody can look up.
         """
         last = self.cluster(name).records(name).last_released()
         if last is None:
@@ -97,7 +101,7 @@ class Deployer:
             except RetryableError:
                 raise
             except DeployError:
-                return Channel(name)
+                return Channel(name, promotion=_UNKNOWN)
         return self._released[last.commit, name]
 
     def channel_at(self, rev: str, name: str) -> Channel:

@@ -20,6 +20,7 @@ from deploy_pipeline.redaction import Redactor
 _HINT = "let the secret values fill fields only; what decides about names and kinds belongs into helm_values"
 
 Place = tuple[str, ...]
+_WHOLE: set[Place] = {(), ("metadata",)}  # a mask there would hide which object it is
 
 
 Rendered = tuple[Helm, Rendering]
@@ -41,7 +42,7 @@ def hide_secret_parts(real: Rendered, placeholders: Rendered, redactors: Sequenc
         raise _refused(helm, "which objects it has, or what they are called")
     for key, manifest in with_real.items():
         places = set(differing(manifest, with_placeholders[key]))
-        if any(len(place) < 2 for place in places) or _images(manifest) != _images(with_placeholders[key]):
+        if places & _WHOLE or _images(manifest) != _images(with_placeholders[key]):
             raise _refused(helm, f"what {ObjectRef.of(manifest)} is, or which image it runs")
         for redactor in redactors:
             redactor.hide(manifest["kind"], manifest["metadata"]["name"], places)

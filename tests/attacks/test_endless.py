@@ -74,14 +74,15 @@ def test_no_document_unfolds_without_end(attacker: Attacker) -> None:
     """Wherever a branch has YAML that the tools read: kustomizations, resources, generators, charts, values."""
     files, apps = kustomize_apps([LAUGHS, DEEP, "resources: [x.yaml]\n", "generators: [x.yaml]\n"])
     files |= {"kubernetes/2/x.yaml": DEEP, "kubernetes/3/x.yaml": DEEP, "kubernetes/4.yaml": LAUGHS}
-    files |= {"kubernetes/5.yaml": DEEP, "kubernetes/d/Chart.yaml": CHART["kubernetes/c/Chart.yaml"] + LAUGHS}
+    files |= {"kubernetes/5.yaml": DEEP}
     apps += helm_app(name="app-4", helm_name="r4", helm_values=["kubernetes/4.yaml"])
     apps += helm_app(name="app-5", helm_name="r5", helm_values=["kubernetes/5.yaml"])
-    apps += helm_app(name="app-6", helm_name="r6", helm_chart="kubernetes/d")
     started = time.monotonic()
     told = attacker.refused(CHART | files, apps)
     assert time.monotonic() - started < 30
-    assert all(f"test/app-{number} (kubernetes/" in told for number in range(7))
+    assert all(f"test/app-{number} (kubernetes/" in told for number in range(6))
+    chart = {**CHART, "kubernetes/c/Chart.yaml": CHART["kubernetes/c/Chart.yaml"] + LAUGHS}
+    assert "kubernetes/c/Chart.yaml" in attacker.refused(chart, helm_app(name="app", helm_name="r"))
 
 
 @pytest.mark.parametrize("text", [LAUGHS, DEEP], ids=["aliases", "brackets"])
