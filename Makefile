@@ -40,7 +40,7 @@ demo-check: setup ## run the demo without a person and check every step of it (F
 	@$(BIN)/python -m deploy_pipeline.demo --check $(if $(FORGE),--forge $(FORGE))
 
 test: setup ## run the tests, but for the long ones (ARGS="-k name" narrows)
-	@$(BIN)/python -m pytest -n 4 --dist loadgroup -m "not long and not cluster" $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup -m "not long and not cluster" $(ARGS)
 
 test-long: setup ## run the tests that take more than about 20 seconds each
 	@$(BIN)/python -m pytest --timeout 900 -m "long and not cluster" $(ARGS)

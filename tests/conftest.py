@@ -26,6 +26,9 @@ FOREIGN_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 # The tools chosen by the caller stay (KUBECTL and HELM), as settings.tool_path promises.
 TOOLS = ("KUBECTL", "HELM")
 
+MEMORY = Path("/dev/shm")
+ENOUGH_MEMORY = 6 << 30  # bytes
+
 IDENTITY = {
     "GIT_AUTHOR_NAME": "Test",
     "GIT_AUTHOR_EMAIL": "test@example.invalid",
@@ -37,6 +40,12 @@ IDENTITY = {
 # chooses the same examples each time.)
 settings.register_profile("project", settings(), deadline=None)
 settings.load_profile("project")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the tests' directories lie in memory where there is plenty: a third of the time went to the disk."""
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH_MEMORY:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
