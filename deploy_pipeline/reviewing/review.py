@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from deploy_pipeline.changes import ChangeSet, differences, summary
-from deploy_pipeline.channels import load_channel
-from deploy_pipeline.cluster.records import Records, ReviewedDiff, now
+from deploy_pipeline.channels import load_channel, load_channels
+from deploy_pipeline.cluster.records import Records, ReleaseState, ReviewedDiff, now
 from deploy_pipeline.deployer import Deployer, Progress
 from deploy_pipeline.errors import DeployError, RefusedError, RetryableError
 from deploy_pipeline.forge import CommitStatus, Forge, PullRequest, StatusState
@@ -126,7 +126,7 @@ class _Review:
             computed_at=diff.computed_at,
             run_url=self.run_url,
             rendered=self._rendered(),
-            warnings=candidate.warnings,
+            warnings=(*candidate.warnings, *self._untested(change_set.tree)),
             news=diff.news,
             notes=("this pull request is a draft",) if self.pull.draft else (),
         )
@@ -142,6 +142,20 @@ class _Review:
         files = self.deployer.mirror.changed_files(base, self.pull.head)
         own = [file for file in files if file.path.startswith(f"{RENDERED}/{self.channel}/")]
         return f"{len(own)} files, {sum(f.added for f in own)} lines added, {sum(f.removed for f in own)} removed"
+
+    def _untested(self, tree: str) -> tuple[str, ...]:
+        """A warning if other channels are there, and none of them has released this tree."""
+        others = [name for name in load_channels(self.deployer.mirror.tree(tree)) if name != self.channel]
+        if not others or any(self._has_released(name, tree) for name in others):
+            return ()
+        return (f"nothing tested yet: {' and '.join(others)} did not release it",)
+
+    def _has_released(self, channel: str, tree: str) -> bool:
+        try:
+            releases = self.deployer.cluster(channel).records(channel).releases()
+        except DeployError:
+            return False  # nobody can tell, which is no reason not to show the diff
+        return any(release.tree == tree and release.state is ReleaseState.RELEASED for release in releases)
 
     def say(self, state: StatusState, description: str) -> None:
         """Set the status of the head."""

@@ -111,6 +111,19 @@ def test_the_candidate_of_an_older_source_is_shown_as_stale(github: ReviewWorld)
     assert f"main has moved on to {newer[:12]}: a newer candidate will follow" in github.diff_comment(pull)
 
 
+def test_what_no_other_channel_has_released_is_warned_of(github: ReviewWorld) -> None:
+    """Until one of them has."""
+    github.begin()
+    github.small.put("web", config_map("elsewhere"), channel="prod")
+    github.small.files["apps/prod-web/kustomization.yaml"] = "namespace: shop-prod\nresources: [objects.yaml]\n"
+    pull = github.reviewed()
+    assert "nothing tested yet: prod did not release it" in github.diff_comment(pull)
+    github.world.promote(channel="prod")
+    github.world.release("prod")
+    github.review(pull)
+    assert "nothing tested yet" not in github.diff_comment(pull)
+
+
 def test_no_token_is_ever_shown(github: ReviewWorld) -> None:
     """Not in what the forge keeps, not in progress, not in what the cluster remembers; and messages mask it."""
     github.begin()
