@@ -36,7 +36,7 @@ class Redactor:
         self._known: set[str] = set()
         self._forms: set[str] = set()
         self._finder: Finder | None = None
-        self._hidden: dict[tuple[str, str], set[tuple[str, ...]]] = {}
+        self._hidden: dict[tuple[str, str, str], set[tuple[str, ...]]] = {}
         self._lock = threading.Lock()
 
     def fingerprint(self, value: bytes) -> str:
@@ -57,14 +57,14 @@ class Redactor:
         if new and self._also:
             self._also(new)
 
-    def hide(self, kind: str, name: str, places: Iterable[tuple[str, ...]]) -> None:
-        """From now on mask these places of the objects of this kind and name, given as keys from the top."""
+    def hide(self, kind: str, namespace: str, name: str, places: Iterable[tuple[str, ...]]) -> None:
+        """From now on mask these places of an object, given as keys from the top; no namespace is the empty one."""
         with self._lock:
-            self._hidden.setdefault((kind, name), set()).update(places)
+            self._hidden.setdefault((kind, namespace, name), set()).update(places)
 
-    def hides(self, kind: str, name: str) -> bool:
-        """Whether places of such an object are masked: texts about it may quote what stands there."""
-        return bool(self._hidden.get((kind, name)))
+    def hides(self, kind: str, namespace: str, name: str) -> bool:
+        """Whether places of the object are masked: texts about it may quote what stands there."""
+        return bool(self._hidden.get((kind, namespace, name)))
 
     def redact(self, text: str) -> str:
         """The text with every known secret value masked, also where one holds or overlaps another.
@@ -93,7 +93,8 @@ class Redactor:
             if data or "data" in masked:
                 masked["data"] = {key: self._mask(value) for key, value in data.items()}
             return masked
-        for place in sorted(self._hidden.get((str(manifest.get("kind")), str(metadata.get("name"))), ())):
+        named = (str(manifest.get("kind")), str(metadata.get("namespace") or ""), str(metadata.get("name")))
+        for place in sorted(self._hidden.get(named, ())):
             masked = self._masked_at(masked, place)
         return masked
 

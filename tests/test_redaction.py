@@ -143,3 +143,17 @@ def test_the_same_secret_has_one_mask_in_both_forms() -> None:
     encoded = base64.b64encode(b"hunter2").decode()
     written = redactor.mask_object(secret | {"stringData": {"a": "hunter2"}})
     assert redactor.mask_object(secret | {"data": {"a": encoded}}) == written
+
+
+def test_a_place_is_masked_in_its_object_alone() -> None:
+    """An object of the same name elsewhere is shown as it is, so that no order of planning decides what is masked."""
+    redactor = Redactor(b"key")
+    redactor.hide("ConfigMap", "shop", "web", [("data", "key")])
+    here, elsewhere = (
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web", "namespace": namespace}, "data": data}
+        for namespace, data in (("shop", {"key": "h.u.n", "other": "a"}), ("blog", {"key": "h.u.n"}))
+    )
+    assert redactor.mask_object(here)["data"]["key"].startswith("<masked ")
+    assert redactor.mask_object(here)["data"]["other"] == "a"
+    assert redactor.mask_object(elsewhere)["data"] == {"key": "h.u.n"}
+    assert (redactor.hides("ConfigMap", "shop", "web"), redactor.hides("ConfigMap", "blog", "web")) == (True, False)

@@ -178,7 +178,7 @@ def rejection(ref: ObjectRef, answer: Answer, action: str, redactor: Redactor) -
     """
     fields = [redactor.redact(field) for field in answer.fields]
     kind = InvalidObject if answer.status == _INVALID else ManifestRejected
-    if ref.kind == "Secret" or redactor.hides(ref.kind, ref.name):
+    if ref.kind == "Secret" or redactor.hides(ref.kind, ref.namespace, ref.name):
         return kind(f"{ref}: {action} refused ({answer.reason})", details=fields)
     return kind(f"{ref}: {action} refused: {redactor.redact(answer.message)}", details=fields)
 

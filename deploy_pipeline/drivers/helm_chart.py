@@ -51,7 +51,13 @@ def read_chart(target: Target, values: Sequence[bytes]) -> Chart:
             rendering = predict(helm, stored, brought)
         if beside:
             redactors = (target.redactor, target.cluster.redactor)
-            hide_secret_parts((helm, rendering), (other, beside.result()), redactors)
+            alone = beside.result()
+            hide_secret_parts(
+                (rendering, located(target, helm.objects(rendering.manifest), brought)),
+                (alone, located(target, other.objects(alone.manifest), brought)),
+                target.app.name,
+                redactors,
+            )
         manifest = rendering.manifest
         wanted = helm.objects(manifest)
         same = stored is not None and (stored.last.manifest == manifest or helm.objects(stored.last.manifest) == wanted)

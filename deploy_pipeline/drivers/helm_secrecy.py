@@ -13,7 +13,6 @@ from typing import Any
 
 from deploy_pipeline.cluster.objects import Manifest, ObjectRef
 from deploy_pipeline.drivers.helm_rendering import Rendering
-from deploy_pipeline.drivers.helm_tool import Helm
 from deploy_pipeline.errors import ManifestRejected
 from deploy_pipeline.redaction import Redactor
 
@@ -23,29 +22,27 @@ Place = tuple[str, ...]
 _WHOLE: set[Place] = {(), ("metadata",)}  # a mask there would hide which object it is
 
 
-Rendered = tuple[Helm, Rendering]
+Rendered = tuple[Rendering, Sequence[Manifest]]
+"""What a chart gives, and its objects with their namespaces settled."""
 
 
-def hide_secret_parts(real: Rendered, placeholders: Rendered, redactors: Sequence[Redactor]) -> None:
+def hide_secret_parts(real: Rendered, placeholders: Rendered, app: str, redactors: Sequence[Redactor]) -> None:
     """Let the redactors mask what differs in the objects when placeholders stand for the secret values.
 
+    Each object by itself: another one of its name must be shown alike, whichever app is planned first.
     Raises ManifestRejected.
     """
-    helm = real[0]
-    if [hook.label for hook in real[1].hooks] != [hook.label for hook in placeholders[1].hooks]:
-        raise _refused(helm, "its hooks")
-    with_real, with_placeholders = (
-        {_key(manifest): manifest for manifest in used.objects(rendering.manifest)}
-        for used, rendering in (real, placeholders)
-    )
+    if [hook.label for hook in real[0].hooks] != [hook.label for hook in placeholders[0].hooks]:
+        raise _refused(app, "its hooks")
+    with_real, with_placeholders = ({ObjectRef.of(m): m for m in objects} for _, objects in (real, placeholders))
     if with_real.keys() != with_placeholders.keys():
-        raise _refused(helm, "which objects it has, or what they are called")
-    for key, manifest in with_real.items():
-        places = set(differing(manifest, with_placeholders[key]))
-        if places & _WHOLE or _images(manifest) != _images(with_placeholders[key]):
-            raise _refused(helm, f"what {ObjectRef.of(manifest)} is, or which image it runs")
+        raise _refused(app, "which objects it has, or what they are called")
+    for ref, manifest in with_real.items():
+        places = set(differing(manifest, with_placeholders[ref]))
+        if places & _WHOLE or _images(manifest) != _images(with_placeholders[ref]):
+            raise _refused(app, f"what {ref} is, or which image it runs")
         for redactor in redactors:
-            redactor.hide(manifest["kind"], manifest["metadata"]["name"], places)
+            redactor.hide(ref.kind, ref.namespace, ref.name, places)
 
 
 def differing(one: Any, other: Any, place: Place = ()) -> Iterator[Place]:
@@ -68,13 +65,8 @@ def _images(value: Any) -> list[Any]:
     return [image for inner in value for image in _images(inner)] if isinstance(value, list) else []
 
 
-def _key(manifest: Manifest) -> tuple[str, ...]:
-    metadata = manifest["metadata"]
-    return manifest["apiVersion"], manifest["kind"], metadata.get("namespace") or "", metadata["name"]
-
-
-def _refused(helm: Helm, what: str) -> ManifestRejected:
+def _refused(app: str, what: str) -> ManifestRejected:
     return ManifestRejected(
-        f"app {helm.target.app.name}: secret values decide {what}: that cannot be shown, and so not approved",
+        f"app {app}: secret values decide {what}: that cannot be shown, and so not approved",
         hint=_HINT,
     )

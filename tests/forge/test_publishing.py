@@ -71,6 +71,23 @@ def test_nothing_is_doubled_when_an_answer_is_lost(
     assert [len(made.statuses) for made in found.deployments.values()] == [1] * counts[2]
 
 
+@pytest.mark.parametrize("action", [comment, status, deployment, promotion])
+def test_what_was_delivered_twice_says_one_thing(world: World, action: Action) -> None:
+    """A proxy repeats the write; the next call leaves one comment, one pull request, and deployments of one state."""
+    pull = world.pull()
+    world.candidate("other")
+    world.server.faults.add(Fault(Kind.TWICE, "POST"))
+    forge = world.forge()
+    action(forge, pull.number, pull.head)
+    action(forge, pull.number, pull.head)
+    found = world.repository
+    assert len(found.comments) == int(action is comment)
+    assert len(found.pulls) - 1 == int(action is promotion)
+    assert {status.request["state"] for status in found.statuses} == ({"success"} if action is status else set())
+    states = [made.statuses[-1].request["state"] for made in found.deployments.values()]
+    assert set(states) == ({"in_progress"} if action is deployment else set())
+
+
 def test_a_comment_is_updated_in_place_over_all_pages(world: World) -> None:
     """Ours is found after a hundred others, and changed only if it says something else."""
     pull, forge = world.pull(), world.forge()

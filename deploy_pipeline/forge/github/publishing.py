@@ -98,13 +98,13 @@ def publish_deployment(connection: Connection, report: DeploymentReport) -> None
     }
 
     def settle() -> Any:
-        found = next((d for d in connection.items("deployments", query) if _attempt(d) == report.attempt), None)
-        return found or connection.write("POST", "deployments", request)
+        found = [made for made in connection.items("deployments", query) if _attempt(made) == report.attempt]
+        return found or [connection.write("POST", "deployments", request)]
 
-    deployment = connection.patiently(settle)
-    if "id" not in deployment:
-        raise ForgeRefused(f"GitHub made no deployment of {report.commit[:12]}: {deployment.get('message', '')}")
-    _publish_deployment_status(connection, f"deployments/{deployment['id']}/statuses", report)
+    for deployment in connection.patiently(settle):  # several, if something on the way delivered the request twice
+        if "id" not in deployment:
+            raise ForgeRefused(f"GitHub made no deployment of {report.commit[:12]}: {deployment.get('message', '')}")
+        _publish_deployment_status(connection, f"deployments/{deployment['id']}/statuses", report)
 
 
 def _publish_deployment_status(connection: Connection, path: str, report: DeploymentReport) -> None:

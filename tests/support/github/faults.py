@@ -22,6 +22,7 @@ class Kind(Enum):
     SECONDARY_LIMIT = "too many requests at once"
     ELSEWHERE = "a redirect to another host"
     GARBAGE = "a page of something on the way, with status 200"
+    TWICE = "something on the way delivers it twice"
     SLOW = "the answer takes its time, after it was carried out"
 
 

@@ -27,7 +27,7 @@ from tests.support.github import account_routes, delivery_routes, pull_routes, r
 from tests.support.github.access import Caller, caller_of, check_access
 from tests.support.github.description import Operation, answer_faults, find_operation, request_faults
 from tests.support.github.errors import ApiError, not_found, primary_rate_limit
-from tests.support.github.faults import Faults, GarbageError, after, before
+from tests.support.github.faults import Faults, GarbageError, Kind, after, before
 from tests.support.github.routing import ROUTES, Answer, Call
 from tests.support.github.rules import follow_branches
 from tests.support.github.state import Repository, State
@@ -229,6 +229,8 @@ class _Handler(GitHandler):
         fault, garbage = self.github.faults.take(self.command, path), b""
         try:
             before(fault)
+            if fault and fault.kind is Kind.TWICE:
+                self.github.answer(self.command, self.path, cast("Mapping[str, str]", self.headers), raw)
             reply = self.github.answer(self.command, self.path, cast("Mapping[str, str]", self.headers), raw)
             after(fault)
         except ApiError as error:
