@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from deploy_pipeline.channels import load_channel
 from deploy_pipeline.cluster.lock import ChannelLock
 from deploy_pipeline.cluster.objects import ObjectRef
+from deploy_pipeline.cluster.read_ahead import ReadAhead
 from deploy_pipeline.deployer import Deployer, Progress
+from deploy_pipeline.drivers.applying import apply_steps
 from deploy_pipeline.drivers.plan import Target, secret_manifests
-from deploy_pipeline.drivers.steps import apply_steps, plan_step
+from deploy_pipeline.drivers.steps import plan_step
 from deploy_pipeline.errors import RefusedError, SecretFault
 from deploy_pipeline.planning import each
 from deploy_pipeline.secret_stores import ReadOnce
@@ -56,8 +58,9 @@ def deploy_secrets(
         if secret and not chosen:
             raise RefusedError(f"no app of {channel} has the secret {secret}")
         store = ReadOnce(deployer.secret_store)
+        read_ahead = ReadAhead(cluster, channel, owned.values())
         targets = [
-            Target(channel, app, tree, cluster, store, owned.get(app.name), cluster.redactor, progress)
+            Target(channel, app, tree, cluster, read_ahead, store, owned.get(app.name), cluster.redactor, progress)
             for app in chosen
         ]
         results = each(

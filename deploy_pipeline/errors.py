@@ -9,7 +9,7 @@
     │   ├── SecretStoreUnreachable
     │   ├── ForgeUnreachable
     │   ├── ChannelLocked      another release of this channel is under way
-    │   └── RaceLost           a branch moved while we worked on it
+    │   └── RaceLost           a branch or an object moved on while we worked on it
     ├── RefusedError          will fail again until a person changes something
     │   ├── SettingsError      the deployer's own configuration
     │   ├── ChannelFaults      channel files or deploy.yaml: every fault at once
@@ -89,7 +89,7 @@ class ChannelLocked(RetryableError):
 
 
 class RaceLost(RetryableError):
-    """A branch moved between reading and pushing it."""
+    """A branch or an object was written by somebody else between reading it and acting on what was read."""
 
 
 class SettingsError(RefusedError):

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from deploy_pipeline.admission import Admission, admit
-from deploy_pipeline.changes import ChangeSet, SecretVersion
+from deploy_pipeline.changes import ChangeSet, SecretVersion, ServerDefaults
 from deploy_pipeline.channels import App, Channel, Driver
 from deploy_pipeline.cluster.cluster import Cluster
 from deploy_pipeline.cluster.inventory import Inventory
 from deploy_pipeline.cluster.objects import Manifest
+from deploy_pipeline.cluster.read_ahead import ReadAhead
 from deploy_pipeline.deployer import Deployer, Progress
 from deploy_pipeline.drivers import helm, kustomize, removed
 from deploy_pipeline.drivers.known_secrets import known_secret_values
@@ -67,6 +68,7 @@ def plan_channel(
     cluster = deployer.cluster(channel.name)
     cluster_uid = cluster.uid
     owned = cluster.inventories(channel.name).all()
+    read_ahead, defaults = ReadAhead(cluster, channel.name, owned.values()), ServerDefaults()
     store = ReadOnce(deployer.secret_store)
     redactor = cluster.new_redactor()
     chosen = [app for app in channel.apps if not apps or app.name in apps]
@@ -80,12 +82,14 @@ def plan_channel(
             app,
             tree,
             cluster,
+            read_ahead,
             store,
             owned.get(app.name),
             redactor,
             progress,
             policy.prune,
             definitions,
+            defaults,
         )
 
     targets = [target(app) for app in chosen]

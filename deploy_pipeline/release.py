@@ -20,10 +20,10 @@ from deploy_pipeline.cluster.objects import defined_kinds
 from deploy_pipeline.cluster.records import Approval, Records, ReleaseRecord, ReleaseState, now
 from deploy_pipeline.deployer import Deployer, Progress
 from deploy_pipeline.drivers import helm, kustomize, removed
+from deploy_pipeline.drivers.applying import apply_steps
 from deploy_pipeline.drivers.leaving import still_there
 from deploy_pipeline.drivers.plan import AppPlan
 from deploy_pipeline.drivers.recovery import free_interrupted
-from deploy_pipeline.drivers.steps import apply_steps
 from deploy_pipeline.drivers.waiting import wait_ready
 from deploy_pipeline.errors import (
     DeployError,

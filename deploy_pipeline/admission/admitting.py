@@ -56,7 +56,8 @@ def admit(
     Raises RefusedError that has every refusal of every app. Missing images are only said: they may be pushed before the
     release.
     """
-    subjects = [subject for plan in plans if (subject := subject_of(plan, _scopes(cluster, plans)))]
+    is_namespaced = _scopes(cluster, plans)
+    subjects = [subject for plan in plans if (subject := subject_of(plan, is_namespaced))]
     if not subjects:
         return Admission(tuple(plans))
     rules = Rules.of(policy, settings, cluster.namespaces_of_others(channel))

@@ -11,13 +11,12 @@ from deploy_pipeline.changes.change_set import (
 from deploy_pipeline.changes.compare import (
     element_path,
     field_changes,
-    is_same,
     join_path,
     labels,
-    without_server_choices,
 )
 from deploy_pipeline.changes.field_owners import FieldOwners
 from deploy_pipeline.changes.report import differences, markdown, secret_versions, summary, text
+from deploy_pipeline.changes.server_choices import ServerDefaults, without_server_choices
 
 __all__ = [
     "AppChanges",
@@ -27,10 +26,10 @@ __all__ = [
     "ObjectChange",
     "Operation",
     "SecretVersion",
+    "ServerDefaults",
     "differences",
     "element_path",
     "field_changes",
-    "is_same",
     "join_path",
     "labels",
     "markdown",

@@ -32,8 +32,6 @@ _SERVER_METADATA = frozenset(
 _OF_DELETIONS = ("foregroundDeletion", "orphan")
 _ORDER = "[order]"
 _PLAIN_LABEL = re.compile(r"[^\W_][\w./:-]*")
-# Chosen by the server for a new object, and another one at each dry run.
-_CHOSEN_AT_CREATION = {("", "Service"): ("clusterIP", "clusterIPs", "healthCheckNodePort")}
 
 
 def field_changes(
@@ -52,39 +50,17 @@ def field_changes(
     )
 
 
-def is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two states of an object differ in nothing but what the server keeps for itself."""
-    return _json(_without_server(one)) == _json(_without_server(other))
-
-
-def without_server_choices(dry_run: Mapping[str, Any], desired: Mapping[str, Any]) -> dict[str, Any]:
-    """The dry run of a creation without what the server chose by chance: addresses, ports, tokens of this try."""
-    group = str(desired["apiVersion"]).rpartition("/")[0]
-    spec = dict(dry_run.get("spec") or {})
-    asked = desired.get("spec") or {}
-    for name in _CHOSEN_AT_CREATION.get((group, str(desired["kind"])), ()):
-        if name not in asked:
-            spec.pop(name, None)
-    if (group, desired["kind"]) == ("", "Service"):
-        spec["ports"] = _without_node_ports(spec.get("ports") or (), asked.get("ports") or ())
-    return {**dry_run, "spec": spec} if "spec" in dry_run else dict(dry_run)
-
-
-def _without_node_ports(ports: Sequence[Mapping[str, Any]], asked: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    fixed = {port.get("nodePort") for port in asked}
-    return [{k: v for k, v in port.items() if k != "nodePort" or v in fixed} for port in ports]
-
-
-def _normal(state: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
-    return redactor.mask_object(_without_server(state))
-
-
-def _without_server(state: Mapping[str, Any]) -> dict[str, Any]:
+def without_server_fields(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The object without what the server keeps for itself: status, owners of fields, versions, times."""
     metadata = {k: v for k, v in state["metadata"].items() if k not in _SERVER_METADATA and v != {}}
     if finalizers := metadata.pop("finalizers", None):
         kept = [name for name in finalizers if name not in _OF_DELETIONS]
         metadata |= {"finalizers": kept} if kept else {}
     return {**{k: v for k, v in state.items() if k != "status"}, "metadata": metadata}
+
+
+def _normal(state: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
+    return redactor.mask_object(without_server_fields(state))
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from typing import Any
 from deploy_pipeline.cluster.connection import APPLY_PATCH, Answer, Connection
 from deploy_pipeline.cluster.objects import FIELD_MANAGER, Manifest, ObjectRef
 from deploy_pipeline.cluster.resources import Resources
-from deploy_pipeline.errors import InvalidObject, ManifestRejected
+from deploy_pipeline.errors import InvalidObject, ManifestRejected, RaceLost
 from deploy_pipeline.redaction import Redactor
 
 _JSON_PATCH = "application/json-patch+json"
@@ -72,14 +72,17 @@ class Objects:
         version = self._resources.served_version(manifest["apiVersion"], manifest["kind"])
         return self.live({**manifest, "apiVersion": version}) if version else None
 
-    def dry_run(self, manifest: Manifest, manager: str = FIELD_MANAGER) -> Manifest | None:
+    def dry_run(self, manifest: Manifest, manager: str = FIELD_MANAGER, *, seen: str = "") -> Manifest | None:
         """What the object would be after :meth:`apply`; None when the server cannot say yet.
 
-        That is so for an object whose namespace or kind is made by the same release.
+        That is so for an object whose namespace or kind is made by the same release. Raises RaceLost when ``seen`` is
+        given and no longer the resource version of the live object.
         """
         if not self.serves(manifest):
             return None
-        answer = self._patch(manifest, manager, {"dryRun": "All"})
+        answer = self._patch(_at_version(manifest, seen), manager, {"dryRun": "All"})
+        if seen and answer.status in (_CREATED, 404, 409):
+            raise RaceLost(f"{ObjectRef.of(manifest)} was written or removed while it was compared")
         if answer.status == 404:
             return None
         return self._result(answer, manifest, "dry run")
@@ -123,8 +126,7 @@ class Objects:
         if not seen:
             answer = self._patch(manifest, FIELD_MANAGER, {"force": "false"}, once=True)
         else:
-            manifest = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": seen}}
-            answer = self._patch(manifest, FIELD_MANAGER, {})
+            answer = self._patch(_at_version(manifest, seen), FIELD_MANAGER, {})
         if answer.status == 409:
             return None
         return Applied(self._result(answer, manifest, "apply"), made=answer.status == _CREATED)
@@ -169,6 +171,11 @@ class Objects:
         if answer.ok:
             return answer.body
         raise rejection(ObjectRef.of(manifest), answer, action, self._redactor)
+
+
+def _at_version(manifest: Manifest, version: str) -> Manifest:
+    """The manifest as the server takes it only while the object is at this resource version; unless that is empty."""
+    return {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": version}} if version else manifest
 
 
 def rejection(ref: ObjectRef, answer: Answer, action: str, redactor: Redactor) -> ManifestRejected:

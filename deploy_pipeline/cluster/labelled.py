@@ -34,7 +34,9 @@ class Found:
 
 
 @dataclass(frozen=True)
-class _Kind:
+class Kind:
+    """A kind, and the path where its objects are listed."""
+
     api_version: str
     kind: str
     path: str
@@ -57,11 +59,12 @@ class Labelled:
         """
         kinds, unseen = self._kinds
         with ThreadPoolExecutor(_THREADS) as pool:
-            listed = tuple(pool.map(lambda kind: self._list(kind, selector), kinds))
+            listed = tuple(pool.map(lambda kind: self.of_kind(kind, selector), kinds))
         objects = [item for found in listed for item in found.objects if not _is_controlled(item)]
         return Found(tuple(objects), (*unseen, *(line for found in listed for line in found.unseen)))
 
-    def _list(self, kind: _Kind, selector: str) -> Found:
+    def of_kind(self, kind: Kind, selector: str) -> Found:
+        """Every object of one kind that a label selector matches, in pages."""
         query = {"labelSelector": selector, "limit": _PAGE}
         objects: list[Manifest] = []
         while True:
@@ -77,10 +80,10 @@ class Labelled:
             query = {**query, "continue": more}
 
     @cached_property
-    def _kinds(self) -> tuple[tuple[_Kind, ...], tuple[str, ...]]:
+    def _kinds(self) -> tuple[tuple[Kind, ...], tuple[str, ...]]:
         """Every kind that can be listed, once, and the group versions that did not say."""
         versions, unseen = self._versions()
-        kinds: dict[tuple[str, str], _Kind] = {}
+        kinds: dict[tuple[str, str], Kind] = {}
         with ThreadPoolExecutor(_THREADS) as pool:
             answers = list(pool.map(self._ask, versions.values()))
         for (api_version, path), (served, problem) in zip(versions.items(), answers, strict=True):
@@ -115,10 +118,10 @@ def _by_preference(group: Mapping[str, Any]) -> Iterable[str]:
     return sorted(versions, key=lambda version: version != preferred)
 
 
-def _listable(api_version: str, path: str, served: Mapping[str, Any]) -> Iterator[_Kind]:
+def _listable(api_version: str, path: str, served: Mapping[str, Any]) -> Iterator[Kind]:
     for entry in served.get("resources") or ():
         if "/" not in entry["name"] and "list" in (entry.get("verbs") or ()):
-            yield _Kind(api_version, entry["kind"], f"{path}/{quote(entry['name'], safe='')}")
+            yield Kind(api_version, entry["kind"], f"{path}/{quote(entry['name'], safe='')}")
 
 
 def _is_controlled(item: Manifest) -> bool:

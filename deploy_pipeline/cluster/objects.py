@@ -66,6 +66,11 @@ class ObjectRef:
         return f"{kind} {self.namespace}/{self.name}" if self.namespace else f"{kind} {self.name}"
 
 
+def resource_version(live: Mapping[str, Any] | None) -> str:
+    """The resource version of a live object, empty if there is none."""
+    return str(live["metadata"]["resourceVersion"]) if live else ""
+
+
 def defined_kinds(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """API version and kind of all that a CustomResourceDefinition lets be served; nothing for other objects."""
     if manifest["kind"] == "CustomResourceDefinition":

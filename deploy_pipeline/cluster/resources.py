@@ -27,8 +27,12 @@ class Resource:
 
     def path(self, namespace: str, name: str) -> str:
         """Path of one object; parts are percent-encoded, so no name can point elsewhere."""
+        return f"{self.collection(namespace)}/{quote(name, safe=':')}"
+
+    def collection(self, namespace: str) -> str:
+        """Path of all objects of the kind, in this namespace if they have one."""
         middle = f"/namespaces/{quote(namespace, safe='')}" if self.namespaced else ""
-        return f"{self.base}{middle}/{self.plural}/{quote(name, safe=':')}"
+        return f"{self.base}{middle}/{self.plural}"
 
 
 class Resources:

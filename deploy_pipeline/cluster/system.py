@@ -123,6 +123,9 @@ class SystemDocuments:
             "binaryData": {"document": _pack(name, document)},
         }
         if live is None:
+            answer = self._connection.send("POST", f"{self.base}/configmaps", None, body)
+            if answer.status != 404:
+                return answer
             self.ensure_namespace()
             return self._connection.send("POST", f"{self.base}/configmaps", None, body)
         metadata["resourceVersion"] = live["metadata"]["resourceVersion"]

@@ -15,13 +15,14 @@ from deploy_pipeline.changes import AppChanges, ObjectChange, Operation
 from deploy_pipeline.channels import Driver
 from deploy_pipeline.cluster.objects import Manifest, ObjectRef
 from deploy_pipeline.drivers import helm_tool
+from deploy_pipeline.drivers.applying import apply_steps, delete_and_wait
 from deploy_pipeline.drivers.helm_chart import Chart, read_chart
 from deploy_pipeline.drivers.helm_crds import without_foreign
 from deploy_pipeline.drivers.helm_leaving import plan_upgrade, prune_left
 from deploy_pipeline.drivers.helm_ownership import taken_over
 from deploy_pipeline.drivers.helm_patching import attempt_of_helm_3
 from deploy_pipeline.drivers.plan import AppPlan, Step, Target, check_release, secret_manifests
-from deploy_pipeline.drivers.steps import apply_steps, delete_and_wait, plan_objects, plan_step
+from deploy_pipeline.drivers.steps import plan_objects, plan_step
 from deploy_pipeline.errors import ApprovalError
 from deploy_pipeline.redaction import leaves
 from deploy_pipeline.secret_stores import helm_values

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from deploy_pipeline.changes import AppChanges, field_changes
 from deploy_pipeline.channels import Driver
 from deploy_pipeline.cluster.objects import Manifest, ObjectRef
+from deploy_pipeline.drivers.applying import apply_steps
 from deploy_pipeline.drivers.leaving import Leaving, plan_leaving, prune_objects
 from deploy_pipeline.drivers.locating import located
 from deploy_pipeline.drivers.plan import AppPlan, Step, Target, check_release, secret_manifests
 from deploy_pipeline.drivers.restarting import with_fingerprints
-from deploy_pipeline.drivers.steps import apply_steps, plan_objects
+from deploy_pipeline.drivers.steps import plan_objects
 from deploy_pipeline.redaction import Redactor
 from deploy_pipeline.rendering import read_rendered
 

@@ -9,8 +9,8 @@ from deploy_pipeline.changes import ObjectChange, Operation
 from deploy_pipeline.cluster.inventory import Member
 from deploy_pipeline.cluster.objects import Manifest, ObjectRef, owner_of
 from deploy_pipeline.cluster.ownership import is_kept
+from deploy_pipeline.drivers.applying import changed_meanwhile
 from deploy_pipeline.drivers.plan import AppPlan, Target, held_kind
-from deploy_pipeline.drivers.steps import changed_meanwhile
 from deploy_pipeline.errors import PruneLimitExceeded
 
 _TRIES = 5

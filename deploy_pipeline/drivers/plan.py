@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from deploy_pipeline.changes import AppChanges, ObjectChange, Operation
+from deploy_pipeline.changes import AppChanges, ObjectChange, Operation, ServerDefaults
 from deploy_pipeline.channels import App, PrunePolicy
 from deploy_pipeline.cluster.cluster import Cluster
 from deploy_pipeline.cluster.inventory import Inventory, Member
 from deploy_pipeline.cluster.objects import APP_LABEL, CHANNEL_LABEL, Manifest, ObjectRef
+from deploy_pipeline.cluster.read_ahead import ReadAhead
 from deploy_pipeline.errors import OwnedByAnother
 from deploy_pipeline.redaction import Redactor
 from deploy_pipeline.repository import GitTree
@@ -32,19 +33,22 @@ class Target:
 
     ``redactor`` masks change sets. It is made for one plan and knows every secret value of it from the start: what is
     masked, and so the digest, must not depend on which app was planned first or on what else the process has seen.
-    ``definitions`` are the CustomResourceDefinitions that the apps of the channel bring, for all of them.
+    ``definitions`` are the CustomResourceDefinitions that the apps of the channel bring, for all of them;
+    ``read_ahead`` and ``defaults`` are what the apps find out about the cluster for each other.
     """
 
     channel: str
     app: App
     tree: GitTree
     cluster: Cluster
+    read_ahead: ReadAhead
     store: SecretStore
     owned: Inventory | None
     redactor: Redactor
     progress: Progress
     prune: PrunePolicy = field(default_factory=PrunePolicy)
     definitions: tuple[Manifest, ...] = field(default=(), repr=False)
+    defaults: ServerDefaults = field(default_factory=ServerDefaults, repr=False)
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,6 @@ class Step:
     owned: bool = True
     takes_over: bool = False
     taken_from: str = ""
-
-    @property
-    def seen(self) -> str:
-        """The resource version of the live object, empty if there was none."""
-        return str(self.live["metadata"]["resourceVersion"]) if self.live else ""
 
 
 @dataclass(frozen=True)

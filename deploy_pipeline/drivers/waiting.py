@@ -16,26 +16,32 @@ Progress = Callable[[str], None]
 _FIRST_PAUSE = 0.1  # seconds; most of what is small is ready then
 _LONGEST_PAUSE = 1.0
 _SAY_AGAIN = 10.0
+_EXPLAINED_AFTER = 1.0  # what is ready sooner needs no look at its pods
 
 
 def not_ready(
-    cluster: Cluster, manifests: Iterable[Manifest], known: Mapping[ObjectRef, Manifest] = MappingProxyType({})
+    cluster: Cluster,
+    manifests: Iterable[Manifest],
+    known: Mapping[ObjectRef, Manifest] = MappingProxyType({}),
+    *,
+    explained: bool = True,
 ) -> dict[ObjectRef, Readiness]:
-    """The objects that are not ready now, with the reason; pods that explain it are looked up.
+    """The objects that are not ready now, with the reason.
 
-    ``known`` are objects that were read just now, and need not be read again if they are ready.
+    Of those that failed, and of all if they shall be ``explained``, the reason has what their pods say.
+    ``known`` are objects that were read just now, and need not be read again unless they had failed.
     """
     found = {}
     for manifest in manifests:
         seen = known.get(ObjectRef.of(manifest))
-        if seen and readiness(seen).verdict is Verdict.READY:
-            continue
-        live = cluster.objects.live(manifest)
+        live = seen if seen and readiness(seen).verdict is not Verdict.FAILED else cluster.objects.live(manifest)
         if live is None and may_be_gone(manifest):
             continue
         verdict = readiness(live)
         if verdict.verdict is not Verdict.READY and not (live and _waits_for_consumer(cluster, live)):
-            found[ObjectRef.of(manifest)] = Readiness(verdict.verdict, _explained(cluster, live, verdict.reason))
+            failed = verdict.verdict is Verdict.FAILED
+            reason = _explained(cluster, live, verdict.reason) if explained or failed else verdict.reason
+            found[ObjectRef.of(manifest)] = Readiness(verdict.verdict, cluster.redactor.redact(reason))
     return found
 
 
@@ -53,15 +59,16 @@ def wait_ready(
     Ends early when everything unfinished has failed for good. ``proceed`` is called in between and may raise. ``known``
     are objects that were read just now.
     """
-    deadline, pause = time.monotonic() + timeout, _FIRST_PAUSE
+    begun, pause = time.monotonic(), _FIRST_PAUSE
+    deadline = begun + timeout
     pending: Sequence[Manifest] = manifests
     said: tuple[float, tuple[str, ...]] = (0.0, ())
     while True:
-        waiting = not_ready(cluster, pending, known)
+        over = time.monotonic() >= deadline
+        waiting = not_ready(cluster, pending, known, explained=over or time.monotonic() - begun > _EXPLAINED_AFTER)
         if not waiting:
             return ()
         lines = tuple(f"{ref}: {state.reason}" for ref, state in waiting.items())
-        over = time.monotonic() >= deadline
         if over or all(state.verdict is Verdict.FAILED for state in waiting.values()):
             return tuple(f"{line} (waited {timeout:.0f} s)" for line in lines) if over else lines
         if lines != said[1] or time.monotonic() - said[0] > _SAY_AGAIN:
@@ -99,9 +106,9 @@ def _explained(cluster: Cluster, live: Mapping[str, Any] | None, reason: str) ->
     labels = selector.get("matchLabels") if isinstance(selector, Mapping) else None
     namespace = live["metadata"].get("namespace") if live else None
     if not namespace or not labels:  # nothing that is cluster-wide has pods by a selector
-        return cluster.redactor.redact(reason)
+        return reason
     query = {"labelSelector": ",".join(f"{key}={value}" for key, value in sorted(labels.items()))}
     answer = cluster.connection.get(f"/api/v1/namespaces/{namespace}/pods", query)
     problems = [line for pod in answer.body.get("items") or () for line in container_problems(pod)]
     words = "; ".join(dict.fromkeys(problems))
-    return cluster.redactor.redact(f"{reason}; {words}" if words else reason)
+    return f"{reason}; {words}" if words else reason

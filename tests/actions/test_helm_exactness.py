@@ -11,7 +11,7 @@ import yaml
 from deploy_pipeline.changes import Operation
 from deploy_pipeline.drivers import helm as driver
 from deploy_pipeline.drivers import helm_tool
-from deploy_pipeline.drivers.steps import delete_and_wait
+from deploy_pipeline.drivers.applying import delete_and_wait
 from deploy_pipeline.errors import DeployError, ManifestRejected, OwnedByAnother
 from tests.actions.charts import NAMESPACE, Charts, make_charts
 from tests.actions.conftest import World
