@@ -135,13 +135,16 @@ def each(
     where: str,
     *,
     abandon: Callable[[], None] = lambda: None,
+    at_once: int = 0,
 ) -> list[_Result]:
     """Do the work for every item in threads; if any fail, raise one error that has the reasons of all.
+
+    ``at_once`` is the number of threads, as many as the settings say if it is 0.
 
     When the caller is stopped meanwhile (a terminated run, Ctrl-C), work that has not begun never does, and ``abandon``
     tells the rest to end.
     """
-    with ThreadPoolExecutor(max_workers=deployer.settings.app_threads) as pool:
+    with ThreadPoolExecutor(max_workers=at_once or deployer.settings.app_threads) as pool:
         futures = [(item, pool.submit(work, item)) for item in items]
         try:
             wait([future for _, future in futures])

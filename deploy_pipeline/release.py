@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from threading import BoundedSemaphore
 
 from deploy_pipeline.approval import Acceptance, authorize
 from deploy_pipeline.changes import ChangeSet, Operation, summary
@@ -237,10 +238,7 @@ class Run:
         try:
             self._remember(chosen)
             self._lay_foundation(chosen)
-            where = f"release of {record.commit[:12]}"
-            results = tuple(
-                each(self.deployer, chosen, self._app, lambda app: app.changes.app, where, abandon=self.lock.abandon)
-            )
+            results = self._apps(chosen, f"release of {record.commit[:12]}")
         except DeployError as error:
             self._finish(record, ReleaseState.FAILED, (self._redacted("; ".join((error.message, *error.details))),))
             raise
@@ -285,10 +283,24 @@ class Run:
             time.sleep(_POLL)
             self.lock.check()
 
-    def _app(self, app: AppPlan) -> AppResult:
+    def _apps(self, chosen: tuple[AppPlan, ...], where: str) -> tuple[AppResult, ...]:
+        """Every app has a thread, since most of its time it waits; only so many write at once."""
+        writing = BoundedSemaphore(self.deployer.settings.app_threads)
+        results = each(
+            self.deployer,
+            chosen,
+            lambda app: self._app(app, writing),
+            lambda app: app.changes.app,
+            where,
+            abandon=self.lock.abandon,
+            at_once=len(chosen),
+        )
+        return tuple(results)
+
+    def _app(self, app: AppPlan, writing: BoundedSemaphore) -> AppResult:
         started = time.monotonic()
         try:
-            reasons = self._release_app(app)
+            reasons = self._release_app(app, writing)
         except RetryableError:
             raise
         except DeployError as error:
@@ -300,20 +312,23 @@ class Run:
         self.on_app(result)
         return result
 
-    def _release_app(self, app: AppPlan) -> tuple[str, ...]:
+    def _release_app(self, app: AppPlan, writing: BoundedSemaphore) -> tuple[str, ...]:
         """Apply, wait, prune; returns why it is not ready. Old objects stay until the new ones work."""
         if app.changes.removed:
-            removed.prune(app, self.lock.check)
-            self._settle(app)
+            with writing:
+                removed.prune(app, self.lock.check)
+                self._settle(app)
             return ()
         driver = kustomize if app.changes.driver == Driver.KUSTOMIZE.value else helm
-        applied = driver.apply(app, self.lock.check)
+        with writing:
+            applied = driver.apply(app, self.lock.check)
         timeout = app.target.app.timeout_seconds
         known = app.unchanged | applied
         reasons = wait_ready(self.plan.cluster, app.wanted, timeout, self.progress, self.lock.check, known=known)
         if not reasons:
-            driver.prune(app, self.lock.check)
-            self._settle(app)
+            with writing:
+                driver.prune(app, self.lock.check)
+                self._settle(app)
         return reasons
 
     def _settle(self, app: AppPlan) -> None:

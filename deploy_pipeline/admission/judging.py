@@ -19,7 +19,8 @@ def findings(rules: Rules, subject: Subject, version: str) -> tuple[Finding, ...
     """Everything that is wrong with the objects of an app. ``version``: that of its cluster, such as ``1.36``."""
     found = [_release_namespace(rules, subject, *subject.release)] if subject.release else []
     for manifest in subject.written:
-        reasons = (*_place(rules, subject, manifest), *_images(rules, manifest), *_schema(manifest, version))
+        faults = () if ObjectRef.of(manifest) in subject.tried else _schema(manifest, version)
+        reasons = (*_place(rules, subject, manifest), *_images(rules, manifest), *faults)
         found += [_finding(subject, manifest, Severity.REFUSAL, *words) for words in reasons]
     severity = Severity.REFUSAL if rules.refuse_plain_secrets else Severity.WARNING
     for manifest in subject.rendered:

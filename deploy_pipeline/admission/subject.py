@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from deploy_pipeline.changes import Operation
 from deploy_pipeline.cluster.objects import Manifest, ObjectRef
 from deploy_pipeline.drivers.plan import AppPlan
-from deploy_pipeline.rendering import read_rendered, rendered_path
+from deploy_pipeline.rendering import rendered_path
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Subject:
 
     ``namespaces`` are its own: the one that the channel file gives it and those it has objects in already; empty if the
     file gives it none. ``release`` is namespace and name of its Helm release. ``written`` are the objects that a
-    release would send as they are rendered, hooks included; ``rendered`` is what git has of them.
+    release would send as they are rendered, hooks included; ``rendered`` is what git has of them. ``tried`` are those
+    that the server has taken in a dry run: it knows better than any schema what is wrong with an object.
     """
 
     app: str
@@ -25,6 +26,7 @@ class Subject:
     namespaces: frozenset[str] = frozenset()
     release: tuple[str, str] | None = None
     written: tuple[Manifest, ...] = field(default=(), repr=False)
+    tried: frozenset[ObjectRef] = frozenset()
     rendered: tuple[Manifest, ...] = field(default=(), repr=False)
 
 
@@ -38,13 +40,14 @@ def subject_of(plan: AppPlan, is_namespaced: Callable[[Manifest], bool]) -> Subj
     refs = {ObjectRef.of(manifest) for manifest in written}
     file = rendered_path(target.channel, target.app.name)
     # Helm releases a chart whether or not the pipeline rendered it.
-    found = read_rendered(target.tree, target.channel, target.app.name) if target.tree.has(file) else []
+    found = target.rendered if target.tree.has(file) else ()
     return Subject(
         app=target.app.name,
         file=file,
         namespaces=frozenset({namespace, *_inhabited(plan)}) if namespace else frozenset(),
         release=plan.helm_release,
         written=written,
+        tried=frozenset(step.change.ref for step in plan.steps if step.tried),
         rendered=tuple(manifest for manifest in found if _located(manifest, namespace) in refs),
     )
 

@@ -14,13 +14,12 @@ from deploy_pipeline.drivers.plan import AppPlan, Step, Target, check_release, s
 from deploy_pipeline.drivers.restarting import with_fingerprints
 from deploy_pipeline.drivers.steps import plan_objects
 from deploy_pipeline.redaction import Redactor
-from deploy_pipeline.rendering import read_rendered
 
 
 def plan(target: Target) -> AppPlan:
     """What a release would do for the app. Reads and tries only."""
     check_release(target, None)
-    rendered = located(target, read_rendered(target.tree, target.channel, target.app.name), target.definitions)
+    rendered = located(target, target.rendered, target.definitions)
     secrets = secret_manifests(target).values()
     manifests = (*secrets, *with_fingerprints(target, rendered, secrets))
     steps = plan_objects(target, manifests)

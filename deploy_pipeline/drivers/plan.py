@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from deploy_pipeline.changes import AppChanges, ObjectChange, Operation, ServerDefaults
 from deploy_pipeline.channels import App, PrunePolicy
@@ -17,6 +18,7 @@ from deploy_pipeline.cluster.objects import APP_LABEL, CHANNEL_LABEL, Manifest, 
 from deploy_pipeline.cluster.read_ahead import ReadAhead
 from deploy_pipeline.errors import OwnedByAnother
 from deploy_pipeline.redaction import Redactor
+from deploy_pipeline.rendering import read_rendered
 from deploy_pipeline.repository import GitTree
 from deploy_pipeline.secret_stores import SecretStore, secret_manifest, secret_values
 
@@ -50,6 +52,11 @@ class Target:
     definitions: tuple[Manifest, ...] = field(default=(), repr=False)
     defaults: ServerDefaults = field(default_factory=ServerDefaults, repr=False)
 
+    @cached_property
+    def rendered(self) -> tuple[Manifest, ...]:
+        """What git has rendered for the app. Raises RefusedError if that is missing, or no manifests."""
+        return tuple(read_rendered(self.tree, self.channel, self.app.name))
+
 
 @dataclass(frozen=True)
 class Step:
@@ -58,7 +65,7 @@ class Step:
     ``desired`` is the object as rendered, ``manifest`` what is sent of it, ``live`` the object that the change was
     computed from, None if there was none. ``owned``: the object becomes the app's; a namespace made only because it is
     missing belongs to nobody. ``takes_over``: fields that ``kubectl apply`` set become ours before we apply.
-    ``taken_from`` is the owner that an adopted object had, in words.
+    ``taken_from`` is the owner that an adopted object had, in words. ``tried``: the server was asked, and took it.
     """
 
     manifest: Manifest = field(repr=False)
@@ -68,6 +75,7 @@ class Step:
     owned: bool = True
     takes_over: bool = False
     taken_from: str = ""
+    tried: bool = True
 
 
 @dataclass(frozen=True)

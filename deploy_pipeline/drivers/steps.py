@@ -101,9 +101,10 @@ def _missing_namespaces(target: Target, manifests: Sequence[Manifest]) -> tuple[
 
 def _new(writing: _Writing, manifest: Manifest, made: Manifest | None = None) -> Step:
     """The step for an object that is not there; ``made`` is what a first try gave."""
-    tries = iter([made] if made else ())
-    fields = _certain(writing.target, None, manifest, lambda: next(tries, None) or writing.would_make(manifest, None))
-    return Step(manifest, ObjectChange(ObjectRef.of(manifest), Operation.CREATE, fields), desired=manifest)
+    first = made or writing.would_make(manifest, None)
+    fields = _certain(writing.target, None, manifest, first, lambda: writing.would_make(manifest, None))
+    change = ObjectChange(ObjectRef.of(manifest), Operation.CREATE, fields)
+    return Step(manifest, change, desired=manifest, tried=first is not None)
 
 
 def _changed(writing: _Writing, manifest: Manifest, live: Manifest) -> Step | None:
@@ -161,7 +162,7 @@ def _recreated(target: Target, manifest: Manifest, live: Manifest, refused: Inva
     """The step for an object that cannot become what is wanted in place. Raises ManifestRejected unless allowed."""
     objects, ref = target.cluster.objects, ObjectRef.of(manifest)
     try:
-        objects.dry_run_as_new(manifest)
+        first = objects.dry_run_as_new(manifest)
     except ManifestRejected:
         raise refused from None  # it could not be made anew either: what is wrong with it is something else
     if not target.app.recreate:
@@ -177,25 +178,29 @@ def _recreated(target: Target, manifest: Manifest, live: Manifest, refused: Inva
             details=refused.details or (refused.message,),
             hint=f"give it another name; or let the channel's prune_kinds name {held}, released before this change",
         )
-    fields = _certain(target, live, manifest, lambda: objects.dry_run_as_new(manifest))
+    fields = _certain(target, live, manifest, first, lambda: objects.dry_run_as_new(manifest))
     return Step(manifest, ObjectChange(ref, Operation.RECREATE, fields), desired=manifest, live=live)
 
 
 def _certain(
-    target: Target, before: Manifest | None, manifest: Manifest, attempt: Callable[[], Manifest | None]
+    target: Target,
+    before: Manifest | None,
+    manifest: Manifest,
+    first: Manifest | None,
+    again: Callable[[], Manifest | None],
 ) -> tuple[FieldChange, ...]:
     """What an object that is made will differ in from what was before, as far as it is no chance.
 
     The server makes up some fields (addresses, ports, the selector of a Job): what differs between two tries is made
     up. An object to which the server adds nothing, or only what it adds to all of its kind, is tried once.
     """
-    first = _made(manifest, attempt())
-    changes = field_changes(before, first, target.redactor)
-    if target.defaults.explain(manifest, first):
+    made = _made(manifest, first)
+    changes = field_changes(before, made, target.redactor)
+    if target.defaults.explain(manifest, made):
         return changes
-    others = field_changes(before, _made(manifest, attempt()), target.redactor)
+    others = field_changes(before, _made(manifest, again()), target.redactor)
     if changes == others:
-        target.defaults.learn(manifest, first)
+        target.defaults.learn(manifest, made)
     return tuple(change for change in changes if change in others)
 
 

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any
 
 import yaml
 
 _PREFIX = "tag:yaml.org,2002:"
+_MAPPING, _SEQUENCE = f"{_PREFIX}map", f"{_PREFIX}seq"
 DEEPEST = 200
 MOST_NODES = 400_000  # of one document: each takes a kilobyte while it is read
 _FIRST_OF_NUMBERS = "-+.0123456789"
@@ -62,50 +64,62 @@ class TextLoader(_Bounded, yaml.CBaseLoader):
 
 
 class JsonLoader(_Bounded, yaml.CSafeLoader):
-    """Refuses what is no JSON."""
+    """Refuses what is no JSON. Its values are made here, as PyYAML's constructors take most of the time otherwise."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (the stubs have it so; none of YAML 1.1)
-    yaml_constructors: ClassVar[dict[Any, Any]] = {}
 
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """One value; a node that comes a second time was an alias."""
-        if node in self.constructed_objects or node in self.recursive_objects:
-            raise yaml.constructor.ConstructorError(None, None, "an alias is not expected here", node.start_mark)
-        return super().construct_object(node, deep)
+    def construct_document(self, node: yaml.Node) -> Any:
+        """The value of one document."""
+        return _value(node, set())
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """An object of JSON: each key a text, once."""
-        mapping = {self.construct_object(key, deep): self.construct_object(value, deep) for key, value in node.value}
-        if len(mapping) < len(node.value) or not all(isinstance(key, str) for key in mapping):
-            raise yaml.constructor.ConstructorError(None, None, "a key comes twice or is not text", node.start_mark)
+
+def _value(node: yaml.Node, known: set[int]) -> Any:
+    """One value; a node that comes a second time was an alias."""
+    if id(node) in known:
+        raise _error("an alias is not expected here", node)
+    known.add(id(node))
+    if isinstance(node, yaml.ScalarNode):
+        construct = _SCALARS.get(node.tag)
+        if construct:
+            return construct(node.value)
+    elif isinstance(node, yaml.MappingNode) and node.tag == _MAPPING:
+        mapping = {_key(key, known): _value(value, known) for key, value in node.value}
+        if len(mapping) < len(node.value):
+            raise _error("a key comes twice", node)
         return mapping
+    elif isinstance(node, yaml.SequenceNode) and node.tag == _SEQUENCE:
+        return [_value(item, known) for item in node.value]
+    raise _error(f"the tag {node.tag!r} is not expected here", node)
 
 
-def _int(loader: JsonLoader, node: yaml.ScalarNode) -> int:
-    return int(str(loader.construct_scalar(node)), 0)  # refuses 017, which is 15 or 17
+def _key(node: yaml.Node, known: set[int]) -> str:
+    key = _value(node, known) if isinstance(node, yaml.ScalarNode) else None
+    if not isinstance(key, str):
+        raise _error("a key is not text", node)
+    return key
 
 
-def _float(loader: JsonLoader, node: yaml.ScalarNode) -> float:
-    number = float(str(loader.construct_scalar(node)))
+def _error(problem: str, node: yaml.Node) -> yaml.YAMLError:
+    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+
+
+def _int(text: str) -> int:
+    return int(text, 0)  # refuses 017, which is 15 or 17
+
+
+def _float(text: str) -> float:
+    number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{node.value} is too large a number")
+        raise ValueError(f"{text} is too large a number")
     return number
 
 
-def _nothing(_: JsonLoader, node: yaml.Node) -> None:
-    raise yaml.constructor.ConstructorError(None, None, f"the tag {node.tag!r} is not expected here", node.start_mark)
-
-
+_SCALARS: dict[str, Callable[[str], Any]] = {
+    f"{_PREFIX}null": lambda _: None,
+    f"{_PREFIX}bool": lambda text: {"true": True, "false": False}[text.lower()],
+    f"{_PREFIX}int": _int,
+    f"{_PREFIX}float": _float,
+    f"{_PREFIX}str": lambda text: text,
+}
 for _name, _pattern, _first in _PLAIN:
     JsonLoader.add_implicit_resolver(_PREFIX + _name, re.compile(f"^(?:{_pattern})$"), list(_first))
-for _name, _construct in (
-    ("null", yaml.CSafeLoader.construct_yaml_null),
-    ("bool", yaml.CSafeLoader.construct_yaml_bool),
-    ("int", _int),
-    ("float", _float),
-    ("str", yaml.CSafeLoader.construct_yaml_str),
-    ("seq", yaml.CSafeLoader.construct_yaml_seq),
-    ("map", yaml.CSafeLoader.construct_yaml_map),
-):
-    JsonLoader.add_constructor(_PREFIX + _name, _construct)
-JsonLoader.add_constructor(None, _nothing)

@@ -1,4 +1,4 @@
-"""The engine of the simulated controllers: one thread that reconciles objects when something happened.
+"""The engine of the simulated controllers: it reconciles objects when something happened, in between of requests.
 
 Every write tells the engine about its object; objects somebody controls, and objects on their way out, get a turn. A
 reconciler looks at the state there is and moves it one step; what has to happen later (a pod gets ready, a deadline
@@ -8,10 +8,11 @@ where it was.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import heapq
 import itertools
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
@@ -108,24 +109,17 @@ class Engine:
         self._queue: list[tuple[float, int, Key]] = []
         self._due: dict[Key, float] = {}
         self._numbers = itertools.count()
-        self._wake = threading.Condition()
-        self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="sandbox-controllers", daemon=True)
+        self._wake = asyncio.Event()
 
-    def start(self) -> None:
+    async def run(self) -> None:
         """Give everything that is there a first turn, then follow the writes."""
         store = self._cluster.store
         store.listeners.append(self._notice)
         for key in store.contents():
             self._enqueue(key)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End after the present turn."""
-        with self._wake:
-            self._stopped = True
-            self._wake.notify_all()
-        self._thread.join(10)
+        while True:
+            self._take_turn(await self._next())
+            await asyncio.sleep(0)  # a request may come in between
 
     def _notice(self, event: Event) -> None:
         if event.type == "DELETED":
@@ -152,37 +146,35 @@ class Engine:
 
     def _enqueue(self, key: Key, delay: float = 0.0) -> None:
         due = time.monotonic() + delay
-        with self._wake:
-            if due < self._due.get(key, due + 1):
-                self._due[key] = due
-                heapq.heappush(self._queue, (due, next(self._numbers), key))
-                self._wake.notify()
+        if due < self._due.get(key, due + 1):
+            self._due[key] = due
+            heapq.heappush(self._queue, (due, next(self._numbers), key))
+            self._wake.set()
 
-    def _run(self) -> None:
-        while (key := self._next()) is not None:
-            delay = None
-            try:
-                with self._cluster.store.lock:
-                    delay = self._turn(key)
-            except ApiError:  # the namespace is going, or the name is taken: what changes that gives a new turn
+    async def _next(self) -> Key:
+        while True:
+            wait = self._queue[0][0] - time.monotonic() if self._queue else None
+            if wait is None or wait > 0:
+                self._wake.clear()
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), wait)
                 continue
-            except Exception as error:  # noqa: BLE001 - one object must not stop all controllers
-                print(f"sandbox controller failed on {key}: {error!r}", file=sys.stderr)
-            if delay is not None:
-                self._enqueue(key, max(delay, 0.01))
+            due, _, key = heapq.heappop(self._queue)
+            if self._due.get(key) == due:
+                del self._due[key]
+                return key
 
-    def _next(self) -> Key | None:
-        with self._wake:
-            while not self._stopped:
-                wait = self._queue[0][0] - time.monotonic() if self._queue else 60.0
-                if wait > 0:
-                    self._wake.wait(wait)
-                    continue
-                due, _, key = heapq.heappop(self._queue)
-                if self._due.get(key) == due:
-                    del self._due[key]
-                    return key
-        return None
+    def _take_turn(self, key: Key) -> None:
+        delay = None
+        try:
+            with self._cluster.store.lock:
+                delay = self._turn(key)
+        except ApiError:  # the namespace is going, or the name is taken: what changes that gives a new turn
+            return
+        except Exception as error:  # noqa: BLE001 - one object must not stop all controllers
+            print(f"sandbox controller failed on {key}: {error!r}", file=sys.stderr)
+        if delay is not None:
+            self._enqueue(key, max(delay, 0.01))
 
     def _turn(self, key: Key) -> float | None:
         value = self._cluster.store.get(*key)

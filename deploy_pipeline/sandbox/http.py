@@ -1,37 +1,42 @@
-"""The API over HTTP/1.1 on loopback: keep-alive, one thread a connection, chunked watches.
+"""The API over HTTP/1.1 on loopback: keep-alive, chunked watches.
 
-The standard library's request handler parses headers with the e-mail package, which costs more than all the rest of a
-small GET; this one reads what an API server needs and nothing else.
+One thread answers all requests, one after the other: they are short, they share one lock, and threads that wait for
+each other take more time than the work does. A watch, which lives long, has a thread of its own. The head of a request
+is read here, as the parser of the standard library costs more than all the rest of a small GET.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
 from http import HTTPStatus
-from typing import BinaryIO
+from typing import cast
 from urllib.parse import unquote
 
 from deploy_pipeline.sandbox.api import Api, Stream
+from deploy_pipeline.sandbox.controllers import Engine
 from deploy_pipeline.sandbox.errors import internal, to_json
 from deploy_pipeline.sandbox.request import Answer, Request
 
 REASONS = {status.value: status.phrase for status in HTTPStatus}
 SERVER = "Server: deploy-pipeline-sandbox (simulated)\r\n"
-LONGEST_LINE = 65536
+LONGEST_HEAD = 65536
+END_OF_HEAD = b"\r\n\r\n"
 
 
 class Server:
     """Listens on 127.0.0.1 and answers until it is stopped."""
 
-    def __init__(self, api: Api, port: int) -> None:
-        self._api = api
+    def __init__(self, api: Api, engine: Engine, port: int) -> None:
+        self.api = api
+        self._engine = engine
         self._socket = socket.create_server(("127.0.0.1", port), backlog=128)
         self.port: int = self._socket.getsockname()[1]
-        self._open: set[socket.socket] = set()
-        self._thread = threading.Thread(target=self._accept, name="sandbox-accept", daemon=True)
+        self.open: set[asyncio.Transport] = set()
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="sandbox-http", daemon=True)
 
     def start(self) -> None:
         """Serve in background threads."""
@@ -39,62 +44,108 @@ class Server:
 
     def stop(self) -> None:
         """Close the listening socket and every connection."""
-        for open_socket in (self._socket, *list(self._open)):
-            with contextlib.suppress(OSError):
-                open_socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
+        with contextlib.suppress(RuntimeError):  # it is stopped already
+            self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(5)
 
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # closed by stop()
-            while True:
-                connection, _ = self._socket.accept()
-                self._open.add(connection)
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+    def _run(self) -> None:
+        listening = self.loop.create_server(lambda: _Connection(self), sock=self._socket)
+        server = self.loop.run_until_complete(listening)
+        controlling = self.loop.create_task(self._engine.run())
+        self.loop.run_forever()
+        controlling.cancel()
+        server.close()
+        for transport in list(self.open):
+            transport.abort()
+        self.loop.run_until_complete(asyncio.sleep(0))  # lets the transports close their sockets
+        self.loop.close()
 
-    def _serve(self, connection: socket.socket) -> None:
-        # OSError, ValueError: the client went away, or does not speak HTTP.
-        with contextlib.suppress(OSError, ValueError), connection, connection.makefile("rb") as reader:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            while (request := read_request(reader)) is not None:
-                self._respond(connection, request)
-                if request.headers.get("connection", "").lower() == "close":
-                    break
-        self._open.discard(connection)
 
-    def _respond(self, connection: socket.socket, request: Request) -> None:
+class _Connection(asyncio.Protocol):
+    """One connection: its requests, answered in order."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._received = b""
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._server.open.add(self._transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.open.discard(self._transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
         try:
-            answer = self._api.handle(request)
+            while not self._transport.is_closing() and (found := read_request(self._received)):
+                request, self._received = found
+                self._respond(request)
+        except ValueError:  # the client does not speak HTTP
+            self._transport.close()
+
+    def _respond(self, request: Request) -> None:
+        try:
+            answer = self._server.api.handle(request)
         except Exception as error:  # noqa: BLE001 - one request must not end the connection of others
             answer = Answer(500, internal(f"the sandbox failed: {error!r}").body)
         if isinstance(answer, Answer):
-            connection.sendall(encode(answer))
+            self._transport.write(encode(answer))
+            if request.headers.get("connection", "").lower() == "close":
+                self._transport.close()
         else:
-            send_stream(connection, answer)
+            threading.Thread(target=self._stream, args=(answer,), daemon=True).start()
+
+    def _stream(self, events: Stream) -> None:
+        """A watch: one JSON document a chunk, until the server ends it or the client hangs up."""
+        self._send(f"HTTP/1.1 200 OK\r\n{SERVER}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for event in events:
+            if self._transport.is_closing():
+                return
+            if event is not None:
+                line = to_json(event) + "\n"
+                self._send(f"{len(line.encode()):x}\r\n{line}\r\n")
+        self._send("0\r\n\r\n")
+
+    def _send(self, text: str) -> None:
+        with contextlib.suppress(RuntimeError):  # the server has stopped
+            self._server.loop.call_soon_threadsafe(self._transport.write, text.encode())
 
 
-def read_request(reader: BinaryIO) -> Request | None:
-    """The next request of a connection; None at its end."""
-    line = reader.readline(LONGEST_LINE)
-    if not line.strip():
+def read_request(received: bytes) -> tuple[Request, bytes] | None:
+    """The first request of what was received, and what follows it; None while it is incomplete. Raises ValueError."""
+    head, end, rest = received.partition(END_OF_HEAD)
+    if not end:
+        if len(received) > LONGEST_HEAD:
+            raise ValueError("the head of a request does not end")
         return None
-    method, target, _ = line.decode("latin-1").split(" ", 2)
-    headers = {}
-    while line := reader.readline(LONGEST_LINE).strip():
-        name, _, value = line.decode("latin-1").partition(":")
-        headers[name.strip().lower()] = value.strip()
-    chunked = "chunked" in headers.get("transfer-encoding", "").lower()
-    body = b"".join(_chunks(reader)) if chunked else reader.read(int(headers.get("content-length") or 0))
+    first, *lines = head.decode("latin-1").split("\r\n")
+    method, target, _ = first.split(" ", 2)
+    pairs = (line.partition(":") for line in lines)
+    headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+    if "chunked" in headers.get("transfer-encoding", "").lower():
+        unpacked = _unchunked(rest)
+    else:
+        length = int(headers.get("content-length") or 0)
+        unpacked = (rest[:length], rest[length:]) if len(rest) >= length else None
+    if unpacked is None:
+        return None
     path, _, query = target.partition("?")
-    return Request(method, unquote(path), query, headers, body)
+    return Request(method, unquote(path), query, headers, unpacked[0]), unpacked[1]
 
 
-def _chunks(reader: BinaryIO) -> Iterator[bytes]:
-    while size := int(reader.readline(LONGEST_LINE).partition(b";")[0], 16):
-        yield reader.read(size)
-        reader.readline(LONGEST_LINE)
-    while reader.readline(LONGEST_LINE).strip():  # trailers
-        continue
+def _unchunked(rest: bytes) -> tuple[bytes, bytes] | None:
+    """A body that came in chunks, and what follows it; None while it is incomplete. Trailers are not expected."""
+    body = b""
+    while True:
+        size, end, rest = rest.partition(b"\r\n")
+        length = int(size.partition(b";")[0], 16) if end else 0
+        if not end or len(rest) < length + 2:
+            return None
+        body, rest = body + rest[:length], rest[length + 2 :]
+        if not length:
+            return body, rest
 
 
 def encode(answer: Answer) -> bytes:
@@ -112,18 +163,3 @@ def encode(answer: Answer) -> bytes:
         quoted = warning.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
         head.append(f'Warning: 299 - "{quoted}"\r\n')
     return "".join(head).encode("latin-1", "replace") + b"\r\n" + body
-
-
-def send_stream(connection: socket.socket, events: Stream) -> None:
-    """A watch: one JSON document a chunk, until the server ends it or the client hangs up."""
-    head = f"HTTP/1.1 200 OK\r\n{SERVER}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-    connection.sendall(head.encode())
-    for event in events:
-        if event is not None:
-            line = to_json(event).encode() + b"\n"
-            connection.sendall(f"{len(line):x}\r\n".encode() + line + b"\r\n")
-            continue
-        with contextlib.suppress(BlockingIOError):  # nothing to read: a client that only listens is still there
-            if not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
-                return
-    connection.sendall(b"0\r\n\r\n")

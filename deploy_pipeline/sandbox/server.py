@@ -47,20 +47,17 @@ class SandboxCluster:
             self._api = Api(self._store, self._kinds)
             cluster = Cluster(self._api.writer, self._rollout_seconds)
             self._bootstrap(cluster)
-            self._engine = Engine(cluster, RECONCILERS, collect)
-            self._server = Server(self._api, self._port)
+            self._server = Server(self._api, Engine(cluster, RECONCILERS, collect), self._port)
         except BaseException:
             self._store.close()
             raise
         self.url = f"http://127.0.0.1:{self._server.port}"
-        self._engine.start()
         self._server.start()
 
     def stop(self) -> None:
         """End every connection and give the directory free."""
         self._api.stopping.set()
         self._server.stop()
-        self._engine.stop()
         self._store.close()
 
     def _bootstrap(self, cluster: Cluster) -> None:
