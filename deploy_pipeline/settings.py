@@ -112,7 +112,12 @@ class Settings(BaseSettings):
     drift_schedule: str = Field(
         "*/30 * * * *", description="Cron of the drift check of channels that set no `drift_schedule`."
     )
-    app_threads: int = Field(8, ge=1, le=64, description="How many apps of a channel are worked on at once.")
+    app_threads: int = Field(
+        8,
+        ge=1,
+        le=64,
+        description="How many apps of a channel are compared, or written to, at once; those that wait do not count.",
+    )
     render_timeout: float = Field(
         120, gt=0, description="Limit for one call of kubectl or helm while rendering, in seconds; of CPU time, too."
     )

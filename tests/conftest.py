@@ -29,12 +29,7 @@ TOOLS = ("KUBECTL", "HELM")
 MEMORY = Path("/dev/shm")
 ENOUGH_MEMORY = 6 << 30  # bytes
 
-IDENTITY = {
-    "GIT_AUTHOR_NAME": "Test",
-    "GIT_AUTHOR_EMAIL": "test@example.invalid",
-    "GIT_COMMITTER_NAME": "Test",
-    "GIT_COMMITTER_EMAIL": "test@example.invalid",
-}
+IDENTITY = "[user]\n\tname = Test\n\temail = test@example.invalid\n"
 
 # How long one example takes says more about the machine's other work than about the code. (Under CI, Hypothesis itself
 # chooses the same examples each time.)
@@ -60,13 +55,13 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         for name in tuple(os.environ):
             if name not in TOOLS and (name.startswith(FOREIGN_PREFIXES) or name.upper() in FOREIGN_NAMES):
                 patch.delenv(name)
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        home = tmp_path_factory.mktemp("home")
+        (home / ".gitconfig").write_text(IDENTITY)  # variables would have to be kept from every git of the deployer
+        patch.setenv("HOME", str(home))
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
         patch.setenv("GIT_TERMINAL_PROMPT", "0")
         patch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
         patch.setenv("GOGC", "400")  # a third less time for each kubectl and helm that a test starts
-        for name, value in IDENTITY.items():
-            patch.setenv(name, value)
         # Whoever starts the tests in the background has SIGINT ignored, and every process that they start inherits it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         yield

@@ -35,30 +35,33 @@ class Server:
         self._socket = socket.create_server(("127.0.0.1", port), backlog=128)
         self.port: int = self._socket.getsockname()[1]
         self.open: set[asyncio.Transport] = set()
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="sandbox-http", daemon=True)
+        self.loop: asyncio.AbstractEventLoop
+        self._stopping: asyncio.Event
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="sandbox-http", daemon=True)
 
     def start(self) -> None:
         """Serve in background threads."""
         self._thread.start()
+        self._started.wait()
 
     def stop(self) -> None:
         """Close the listening socket and every connection."""
         with contextlib.suppress(RuntimeError):  # it is stopped already
-            self.loop.call_soon_threadsafe(self.loop.stop)
+            self.loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(5)
 
-    def _run(self) -> None:
-        listening = self.loop.create_server(lambda: _Connection(self), sock=self._socket)
-        server = self.loop.run_until_complete(listening)
-        controlling = self.loop.create_task(self._engine.run())
-        self.loop.run_forever()
-        controlling.cancel()
+    async def _serve(self) -> None:
+        self.loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        server = await self.loop.create_server(lambda: _Connection(self), sock=self._socket)
+        controllers = asyncio.create_task(self._engine.run())
+        self._started.set()
+        await self._stopping.wait()
+        controllers.cancel()
         server.close()
         for transport in list(self.open):
             transport.abort()
-        self.loop.run_until_complete(asyncio.sleep(0))  # lets the transports close their sockets
-        self.loop.close()
+        await asyncio.sleep(0)  # lets the transports close their sockets
 
 
 class _Connection(asyncio.Protocol):

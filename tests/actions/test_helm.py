@@ -98,7 +98,7 @@ def config_map(value: str, name: str = "extra") -> str:
     ],
     ids=["value", "name", "fail", "object", "random"],
 )
-@pytest.mark.parametrize("installed", [False, True])
+@pytest.mark.parametrize("installed", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_what_a_chart_reads_in_the_cluster_is_not_shown(
     world: World, template: str, named: str, *, installed: bool
 ) -> None:
@@ -165,6 +165,7 @@ def test_what_a_failed_revision_made_is_pruned(released: World) -> None:
     assert released.object("configmap", "extra", "metabase") is None
 
 
+@pytest.mark.long
 def test_what_left_while_a_revision_failed_is_shown_before_helm_deletes_it(world: World) -> None:
     """The failed revision has it no more, but the deployed one does: the next upgrade deletes it."""
     extra, hook = f"{TEMPLATES}/extra.yaml", f"{TEMPLATES}/hook.yaml"
@@ -200,7 +201,11 @@ def test_an_app_cannot_become_another_helm_release(released: World, old: str, ne
 
 
 @pytest.mark.parametrize(
-    "change", [{f"{TEMPLATES}/extra.yaml": None}, {CHANNEL: WITHOUT_METABASE}], ids=["left", "app"]
+    "change",
+    [
+        pytest.param({f"{TEMPLATES}/extra.yaml": None}, id="left"),
+        pytest.param({CHANNEL: WITHOUT_METABASE}, id="app", marks=pytest.mark.long),
+    ],
 )
 def test_helm_may_not_delete_volumes(world: World, change: dict[str, str | None]) -> None:
     """Neither when they leave the chart nor when the app leaves; with Helm's own annotation they stay."""

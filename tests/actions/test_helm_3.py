@@ -145,7 +145,8 @@ def test_the_patches_are_those_of_helm_3(charts: Charts, monkeypatch: pytest.Mon
     assert sent["tried"] == sent["done"]
 
 
-@pytest.mark.parametrize("first", [3, pytest.param(4, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("first", [3, 4])
 def test_a_release_can_go_from_one_helm_to_the_other(
     charts: Charts, monkeypatch: pytest.MonkeyPatch, first: int
 ) -> None:

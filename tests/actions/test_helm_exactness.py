@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,15 +150,16 @@ _MARKS = {
     },
     "Argo CD": {"metadata": {"labels": {"argocd.argoproj.io/instance": "shop"}}},
 }
+_long = partial(pytest.param, marks=pytest.mark.long)
 
 
 @pytest.mark.parametrize(
     ("marks", "words"),
     [
         (_MARKS["nobody"], "ConfigMap shop/web does not say whose it is"),
-        (_MARKS["another app"], "ConfigMap shop/web belongs to app web of channel test"),
-        (_MARKS["another channel"], "ConfigMap shop/web belongs to app shop of channel prod"),
-        (_MARKS["Argo CD"], "ConfigMap shop/web belongs to the Argo CD application shop"),
+        _long(_MARKS["another app"], "ConfigMap shop/web belongs to app web of channel test"),
+        _long(_MARKS["another channel"], "ConfigMap shop/web belongs to app shop of channel prod"),
+        _long(_MARKS["Argo CD"], "ConfigMap shop/web belongs to the Argo CD application shop"),
         (None, "ConfigMap shop/web belongs to the Helm release shop/other"),
     ],
     ids=[*_MARKS, "another release"],

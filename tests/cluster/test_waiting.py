@@ -9,6 +9,7 @@ import pytest
 
 from deploy_pipeline.cluster.cluster import Cluster
 from deploy_pipeline.cluster.connection import Answer
+from deploy_pipeline.cluster.readiness import Verdict
 from deploy_pipeline.drivers.waiting import not_ready
 from deploy_pipeline.redaction import Redactor
 
@@ -47,6 +48,30 @@ def test_a_cluster_wide_object_is_explained_without_pods(selector: dict[str, Any
     }
     (state,) = not_ready(cluster_with(lamp), [lamp]).values()
     assert state.reason.startswith("refused: <masked ")
+
+
+@pytest.mark.parametrize(
+    ("reason", "verdict", "explained", "asked"),
+    [
+        ("ProgressDeadlineExceeded", Verdict.FAILED, False, True),
+        ("ReplicaSetUpdated", Verdict.IN_PROGRESS, False, False),
+        ("ReplicaSetUpdated", Verdict.IN_PROGRESS, True, True),
+    ],
+)
+def test_pods_are_asked_about_what_failed_or_is_late(
+    reason: str, verdict: Verdict, explained: bool, asked: bool
+) -> None:
+    """Most of what is not ready yet will be in a moment."""
+    status = {"conditions": [{"type": "Progressing", "reason": reason}], "observedGeneration": 1}
+    spec = {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}}
+    metadata = {"name": "web", "namespace": "web"}
+    live = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec, "status": status}
+    container = {"name": "app", "state": {"waiting": {"reason": "ImagePullBackOff"}}}
+    pods = {"items": [{"metadata": {"name": "web-1"}, "status": {"containerStatuses": [container]}}]}
+    cluster = cluster_with(live)
+    cast("Any", cluster).connection = SimpleNamespace(get=lambda *_: Answer(200, pods))
+    (state,) = not_ready(cluster, [live], explained=explained).values()
+    assert (state.verdict, "pod web-1, container app: ImagePullBackOff" in state.reason) == (verdict, asked)
 
 
 @pytest.mark.parametrize(

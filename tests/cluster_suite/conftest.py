@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.properties.conftest import stage
+from tests.properties.conftest import opened_stage, stage
 from tests.properties.stage import Place, Stage
 
-__all__ = ["stage"]
+__all__ = ["opened_stage", "stage"]
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 
 from deploy_pipeline.changes import ChangeSet
+from deploy_pipeline.cluster.objects import ObjectRef
 from deploy_pipeline.deployer import Deployer, silent
 from deploy_pipeline.promotion import Promotion, diff_promotion
 from deploy_pipeline.release import ReleaseResult
@@ -75,13 +76,17 @@ class OtherProcess:
 
 @dataclass(frozen=True)
 class Stage:
-    """A cluster, a repository and two deployers. ``name`` is in the name of everything that is made."""
+    """A cluster, a repository and two deployers. ``name`` is in the name of everything that is made.
+
+    ``proven`` are the objects that proved to be as wanted, and were tried all the same.
+    """
 
     world: World
     view: ClusterView
     other: OtherProcess
     name: str
     alone: bool
+    proven: list[ObjectRef] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @classmethod

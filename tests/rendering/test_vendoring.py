@@ -270,7 +270,11 @@ def test_requirements_of_old_charts_are_refused(small_deployer: Make) -> None:
         deployer.render()
 
 
-@pytest.mark.parametrize("text", ["[" * 400_000, "dependencies: {a: b}", "- a", 'a: "\\UFFFFFFFF"', "a: b\n---\na: b"])
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 400_000, "dependencies: {a: b}", "- a", 'a: "\\UFFFFFFFF"', "a: b\n---\na: b"],
+    ids=["deep", "no list", "no mapping", "no character", "two documents"],
+)
 def test_chart_that_is_no_chart_is_told(text: str, small_deployer: Make) -> None:
     """Whatever stands in Chart.yaml, the deployer lives on to say so."""
     deployer = small_deployer(chart("top") | {"kubernetes/top/Chart.yaml": text}, apps=HELM)
