@@ -106,14 +106,12 @@ class Api:
         if method == "POST" and (target.namespace or not resource.namespaced):
             options = request.options("CreateOptions")
             body = self._body(request, resource, options)
-            with self.store.lock:
-                value = self.writer.create(target, body, options)
+            value = self.writer.create(target, body, options)
             return Answer(201, present(resource, value, request), options.warnings)
         if method == "DELETE" and "deletecollection" in resource.verbs:
             delete_options = request.delete_options(self._optional_body(request))
-            with self.store.lock:
-                found = reading.listing(self.store, target, request)
-                delete_collection(self.store, resource, found["items"], delete_options)
+            found = reading.listing(self.store, target, request)
+            delete_collection(self.store, resource, found["items"], delete_options)
             return Answer(200, found)
         raise method_not_allowed()
 
@@ -123,21 +121,19 @@ class Api:
             return Answer(200, present(resource, self.store.live(target), request))
         if method == "DELETE" and not target.subresource:
             delete_options = request.delete_options(self._optional_body(request))
-            with self.store.lock:
-                return Answer(200, delete(self.store, target, delete_options), delete_options.warnings)
+            return Answer(200, delete(self.store, target, delete_options), delete_options.warnings)
         if method not in ("PUT", "PATCH"):
             raise method_not_allowed()
         applying = method == "PATCH" and request.content_type == APPLY
         options = request.options("UpdateOptions" if method == "PUT" else "PatchOptions", applying=applying)
-        with self.store.lock:
-            if applying:
-                code, value = self.writer.apply(target, request.body, options)
-            elif method == "PATCH":
-                value = self.writer.patch(target, request, options)
-            elif target.subresource == "finalize":
-                value = self._finalize(target, self._body(request, resource, options))
-            else:
-                value = self.writer.replace(target, self._body(request, resource, options), options)
+        if applying:
+            code, value = self.writer.apply(target, request.body, options)
+        elif method == "PATCH":
+            value = self.writer.patch(target, request, options)
+        elif target.subresource == "finalize":
+            value = self._finalize(target, self._body(request, resource, options))
+        else:
+            value = self.writer.replace(target, self._body(request, resource, options), options)
         return Answer(code, present(resource, value, request), options.warnings)
 
     def _finalize(self, target: Target, body: Json) -> Json:
@@ -155,8 +151,7 @@ class Api:
             return Answer(200, questions.scale(self.store.live(target), target.resource))
         if request.method not in ("PUT", "PATCH"):
             raise method_not_allowed()
-        with self.store.lock:
-            return Answer(200, questions.rescale(self.writer, target, request))
+        return Answer(200, questions.rescale(self.writer, target, request))
 
     def _body(self, request: Request, resource: Resource, options: Options) -> Json:
         """The object of a write; keys that are there twice are told to the options."""

@@ -167,8 +167,7 @@ class Engine:
     def _take_turn(self, key: Key) -> None:
         delay = None
         try:
-            with self._cluster.store.lock:
-                delay = self._turn(key)
+            delay = self._turn(key)
         except ApiError:  # the namespace is going, or the name is taken: what changes that gives a new turn
             return
         except Exception as error:  # noqa: BLE001 - one object must not stop all controllers

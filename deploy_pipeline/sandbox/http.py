@@ -1,8 +1,8 @@
 """The API over HTTP/1.1 on loopback: keep-alive, chunked watches.
 
-One thread answers all requests, one after the other: they are short, they share one lock, and threads that wait for
-each other take more time than the work does. A watch, which lives long, has a thread of its own. The head of a request
-is read here, as the parser of the standard library costs more than all the rest of a small GET.
+One thread answers all requests, one after the other: they are short, and threads that wait for each other take more
+time than the work does. A watch, which lives long, has a thread of its own. The head of a request is read here, as the
+parser of the standard library costs more than all the rest of a small GET.
 """
 
 from __future__ import annotations

@@ -71,9 +71,8 @@ def watch(store: Store, target: Target, request: Request, stopping: threading.Ev
     def event(kind: str, value: Json) -> Json:
         return {"type": kind, "object": present(resource, resource.at_version(value), request)}
 
-    with store.lock:
-        position = start or store.revision
-        initial = [] if start else select(store, target, request)
+    position = start or store.revision
+    initial = [] if start else select(store, target, request)
     yield None  # the stream has begun, even if nothing ever happens
     yield from (event("ADDED", value) for value in initial)
     if request.flag("sendInitialEvents") and request.flag("allowWatchBookmarks"):

@@ -1,7 +1,7 @@
 """Where objects live: in memory for reading, in SQLite so that nothing acknowledged is lost.
 
-Stored objects are never changed in place, so readers need no lock: they see an object before or after a write, never in
-between. Writers take `lock` for their whole read-modify-write. Every write gets the next resourceVersion and stands in
+One thread writes, that of requests and controllers. Stored objects are never changed in place, so the threads of
+watches see an object before or after a write, never in between. Every write gets the next resourceVersion and stands in
 the history of its resource, from which watches are served. `PRAGMA locking_mode=EXCLUSIVE` keeps a second process out
 for as long as this one lives.
 """
@@ -64,7 +64,6 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.lock = threading.RLock()
         self.changed = threading.Condition()
         self.listeners: list[Callable[[Event], None]] = []
         self._owned: dict[str, set[Key]] = defaultdict(set)
@@ -79,8 +78,7 @@ class Store:
 
     def close(self) -> None:
         """Give the directory free."""
-        with self.lock:
-            self._database.close()
+        self._database.close()
 
     # Reading
 
@@ -128,7 +126,7 @@ class Store:
             return None
         return found.events[bisect.bisect_right(found.events, after, key=lambda event: event.revision) :]
 
-    # Writing, with `lock` held
+    # Writing
 
     def begin_history(self, resource: str) -> None:
         """Make a new resource known; its history starts now."""
