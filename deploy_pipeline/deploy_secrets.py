@@ -58,7 +58,7 @@ def deploy_secrets(
         if secret and not chosen:
             raise RefusedError(f"no app of {channel} has the secret {secret}")
         store = ReadOnce(deployer.secret_store)
-        read_ahead = ReadAhead(cluster, channel, owned.values())
+        read_ahead = ReadAhead(cluster, channel, ())
         targets = [
             Target(channel, app, tree, cluster, read_ahead, store, owned.get(app.name), cluster.redactor, progress)
             for app in chosen

@@ -68,10 +68,11 @@ def plan_channel(
     cluster = deployer.cluster(channel.name)
     cluster_uid = cluster.uid
     owned = cluster.inventories(channel.name).all()
-    read_ahead, defaults = ReadAhead(cluster, channel.name, owned.values()), ServerDefaults()
     store = ReadOnce(deployer.secret_store)
     redactor = cluster.new_redactor()
     chosen = [app for app in channel.apps if not apps or app.name in apps]
+    read_ahead = ReadAhead(cluster, channel.name, [owned[app.name] for app in chosen if app.name in owned])
+    defaults = ServerDefaults()
     tree.prefetch(f"{RENDERED}/{channel.name}")
     policy = deployer.released_channel(channel.name)
     definitions = tuple(_definitions(channel, tree))

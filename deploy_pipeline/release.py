@@ -316,17 +316,20 @@ class Run:
         """Apply, wait, prune; returns why it is not ready. Old objects stay until the new ones work."""
         if app.changes.removed:
             with writing:
+                self.lock.check()
                 removed.prune(app, self.lock.check)
                 self._settle(app)
             return ()
         driver = kustomize if app.changes.driver == Driver.KUSTOMIZE.value else helm
         with writing:
+            self.lock.check()
             applied = driver.apply(app, self.lock.check)
         timeout = app.target.app.timeout_seconds
-        known = app.unchanged | applied
+        known = app.unchanged if app.changes.is_empty else applied  # what the plan read may be old by now
         reasons = wait_ready(self.plan.cluster, app.wanted, timeout, self.progress, self.lock.check, known=known)
         if not reasons:
             with writing:
+                self.lock.check()
                 driver.prune(app, self.lock.check)
                 self._settle(app)
         return reasons

@@ -116,7 +116,7 @@ class Settings(BaseSettings):
         8,
         ge=1,
         le=64,
-        description="How many apps of a channel are compared, or written to, at once; those that wait do not count.",
+        description="How many apps of a channel are compared, or written to, at once.",
     )
     render_timeout: float = Field(
         120, gt=0, description="Limit for one call of kubectl or helm while rendering, in seconds; of CPU time, too."

@@ -128,7 +128,7 @@ def tool_environment(private_dir: Path, *, kubeconfig: Path | None = None) -> di
     """
     home = Path(tempfile.mkdtemp(prefix=".tool-", dir=private_dir))
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
-    environment |= _GO_RUNTIME | _private_directories(home) | {"KUBECACHEDIR": str(home / "kube")}
+    environment = _GO_RUNTIME | environment | _private_directories(home) | {"KUBECACHEDIR": str(home / "kube")}
     return environment | ({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})
 
 

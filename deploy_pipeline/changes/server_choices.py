@@ -35,7 +35,7 @@ class ServerDefaults:
     """The fields that the server fills in, kind by kind, in the same way at each try, as far as was seen.
 
     A field that came out alike for one object and would not for another of its kind makes that one's change set another
-    one each time: its approval is refused then, and nothing is done unseen.
+    one each time: where approvals are required it is refused then, and nothing is done unseen.
     """
 
     def __init__(self) -> None:

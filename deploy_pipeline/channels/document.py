@@ -11,9 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
-from yaml.composer import Composer
-from yaml.cyaml import CParser  # type: ignore[attr-defined]
-from yaml.resolver import Resolver
 
 from deploy_pipeline.channels.faults import Fault, Location, shown
 
@@ -65,7 +62,7 @@ def read_document(content: bytes | str, path: str) -> Document:
         return Document(path, faults=(Fault(path, (), f"is larger than {MAX_BYTES // 1024} KiB"),))
     try:
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
-        node = _compose(text)
+        node = _Composer(text).get_single_node()
         if node is None:
             return Document(path)
         reader = _Reader(path)
@@ -80,41 +77,21 @@ def read_document(content: bytes | str, path: str) -> Document:
     return Document(path, value, tuple(reader.faults), reader.lines)
 
 
-def _compose(text: str) -> yaml.Node | None:
-    """The node of the one document, by libyaml, which is ten times as fast; by PyYAML where that is to say a fault."""
-    try:
-        return _QuickComposer(text).get_single_node()
-    except (yaml.YAMLError, ValueError, OverflowError):
-        return _Composer(text).get_single_node()
-
-
-class _Limited(Composer):
+class _Composer(yaml.SafeLoader):
     """Stops before nesting exhausts Python's stack, or the number of nodes its memory."""
 
-    _depth = 0
-    _nodes = 0
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = self._nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self._depth += 1
         self._nodes += 1
         if self._depth > MAX_DEPTH or self._nodes > MAX_NODES:
-            raise _too_much(self.peek_event().start_mark)  # type: ignore[attr-defined]
+            raise _too_much(self.get_mark())
         node: yaml.Node | None = super().compose_node(parent, index)
         self._depth -= 1
         return node
-
-
-class _Composer(_Limited, yaml.SafeLoader):
-    """PyYAML's own scanner and parser."""
-
-
-class _QuickComposer(_Limited, CParser, Resolver):
-    """libyaml's scanner and parser. Its own composer knows no limits, so PyYAML's is used."""
-
-    def __init__(self, text: str) -> None:
-        CParser.__init__(self, text)
-        Composer.__init__(self)
-        Resolver.__init__(self)
 
 
 class _Reader:

@@ -3,8 +3,9 @@
 The server keeps what a manager applied last: the fields in ``managedFields``, their values in the object. A manifest
 with just these fields and values changes nothing when it is applied again: nothing is merged into the object, nothing
 has left the manifest, so nothing is sent. What is not certain is no proof: fields that the manifest adds or lacks,
-values that the server writes differently (``1000m`` for ``1``), another API version, another order of elements. The
-server is asked about these. (KEP-555; sigs.k8s.io/structured-merge-diff, ``merge/update.go``: ``Apply``.)
+values that the server writes differently (``1000m`` for ``1``), another API version, another order of elements. Nor
+is anything of a custom kind: its schema can change under it, and with that which fields are one. The server is asked
+about these. (KEP-555; sigs.k8s.io/structured-merge-diff, ``merge/update.go``: ``Apply``.)
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from deploy_pipeline.cluster.managed_fields import Fields
-from deploy_pipeline.cluster.objects import Manifest
+from deploy_pipeline.cluster.managed_fields import SELF, Fields, is_apply_of
+from deploy_pipeline.cluster.objects import BUILT_IN_GROUPS, Manifest
 
-_SELF = "."
 # What names an object is not owned by those who apply it.
 _OBJECT = frozenset(("apiVersion", "kind"))
 _METADATA = frozenset(("name", "namespace"))
@@ -25,7 +25,8 @@ _METADATA = frozenset(("name", "namespace"))
 def is_applied(manifest: Manifest, live: Manifest, manager: str) -> bool:
     """Whether the live object proves that an apply of the manifest by this manager would change nothing of it."""
     fields = _last_applied(live, manager, manifest["apiVersion"])
-    if fields is None or live["apiVersion"] != manifest["apiVersion"]:
+    group = manifest["apiVersion"].rpartition("/")[0]
+    if fields is None or live["apiVersion"] != manifest["apiVersion"] or group not in BUILT_IN_GROUPS:
         return False
     wanted = {key: value for key, value in manifest.items() if key not in _OBJECT}
     metadata = {key: value for key, value in manifest["metadata"].items() if key not in _METADATA}
@@ -36,15 +37,14 @@ def is_applied(manifest: Manifest, live: Manifest, manager: str) -> bool:
 def _last_applied(live: Manifest, manager: str, api_version: str) -> Fields | None:
     """The fields that the manager applied last, in this API version; None if it is not known for sure."""
     for entry in live["metadata"].get("managedFields") or ():
-        who = (entry.get("manager"), entry.get("operation"), entry.get("subresource") or "")
-        if who == (manager, "Apply", ""):
+        if is_apply_of(entry, manager):
             return entry.get("fieldsV1") or {} if entry.get("apiVersion") == api_version else None
     return None
 
 
 def _holds(fields: Fields, wanted: Any, live: Any) -> bool:
     """Whether the wanted value has just these fields, each as it is live."""
-    below = {element: inner for element, inner in fields.items() if element != _SELF}
+    below = {element: inner for element, inner in fields.items() if element != SELF}
     if not below:  # one value: a scalar, or what is owned as a whole
         return _is_same(wanted, live)
     if isinstance(wanted, Mapping) and isinstance(live, Mapping):

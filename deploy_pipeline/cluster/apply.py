@@ -76,13 +76,15 @@ class Objects:
         """What the object would be after :meth:`apply`; None when the server cannot say yet.
 
         That is so for an object whose namespace or kind is made by the same release. Raises RaceLost when ``seen`` is
-        given and no longer the resource version of the live object.
+        given and no longer the resource version of the live object, with the server's words.
         """
         if not self.serves(manifest):
             return None
         answer = self._patch(_at_version(manifest, seen), manager, {"dryRun": "All"})
-        if seen and answer.status in (_CREATED, 404, 409):
-            raise RaceLost(f"{ObjectRef.of(manifest)} was written or removed while it was compared")
+        if seen and answer.status in (_CREATED, 404):
+            raise RaceLost(f"{ObjectRef.of(manifest)} was removed while it was compared")
+        if seen and answer.status == 409:
+            raise RaceLost(rejection(ObjectRef.of(manifest), answer, "dry run", self._redactor).message)
         if answer.status == 404:
             return None
         return self._result(answer, manifest, "dry run")

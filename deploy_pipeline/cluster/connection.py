@@ -24,7 +24,7 @@ from kubernetes import client, config
 
 APPLY_PATCH = "application/apply-patch+yaml"
 _TIMEOUT = urllib3.Timeout(connect=5, read=60)
-_POOL_SIZE = 32
+_POOL_SIZE = 128  # each app that waits has a thread, and asks now and then
 _IDEMPOTENT_TRIES = 3
 _LONGEST_MESSAGE = 500
 # A plugin that fails, is not there, or prints something else than credentials: the client has no common type for them.

@@ -14,7 +14,9 @@ from typing import Any
 
 Fields = Mapping[str, Any]
 
-_SELF = "."
+SELF = "."
+"""The path element that says of a node with children that it is a member itself."""
+
 _MISSING = object()
 
 
@@ -58,7 +60,7 @@ def handed_over(live: Mapping[str, Any], givers: Collection[str], taker: str) ->
     given = [entry for entry in known if _is_from(entry, givers)]
     if not given:
         return None
-    taking = next((entry for entry in known if _is_apply_of(entry, taker)), None)
+    taking = next((entry for entry in known if is_apply_of(entry, taker)), None)
     sets = [entry.get("fieldsV1") or {} for entry in ([taking] if taking else []) + given]
     whole = {**(taking or given[0]), "manager": taker, "operation": "Apply", "fieldsV1": union(sets)}
     rest = [entry for entry in known if entry is not taking and not _is_from(entry, givers)]
@@ -103,7 +105,7 @@ def restricted(value: Any, owned: Fields) -> Any:
 def child(value: Any, element: str) -> Any:
     """Key or position of a path element in a map or list; None if it is not there."""
     kind, _, text = element.partition(":")
-    if element == _SELF:
+    if element == SELF:
         return None
     if kind == "f":
         return text if isinstance(value, Mapping) and text in value else None
@@ -119,14 +121,15 @@ def child(value: Any, element: str) -> Any:
 
 def is_member(node: Fields) -> bool:
     """Whether the set has the path of this node itself, and not only paths below it."""
-    return not node or _SELF in node
+    return not node or SELF in node
 
 
 def _is_from(entry: Mapping[str, Any], givers: Collection[str]) -> bool:
     return entry.get("operation") == "Update" and entry.get("manager") in givers and not entry.get("subresource")
 
 
-def _is_apply_of(entry: Mapping[str, Any], manager: str) -> bool:
+def is_apply_of(entry: Mapping[str, Any], manager: str) -> bool:
+    """Whether an entry of ``managedFields`` is what the manager applied, rather than updated."""
     return entry.get("operation") == "Apply" and entry.get("manager") == manager and not entry.get("subresource")
 
 
@@ -135,11 +138,11 @@ def _merged(one: Fields, other: Fields) -> dict[str, Any]:
     for element, node in other.items():
         if element not in merged:
             merged[element] = node
-        elif element != _SELF:
+        elif element != SELF:
             mine = merged[element]
             both = _merged(mine, node)
             # A leaf is a member; beside children that has to be said.
-            merged[element] = {**both, _SELF: {}} if both and (is_member(mine) or is_member(node)) else both
+            merged[element] = {**both, SELF: {}} if both and (is_member(mine) or is_member(node)) else both
     return merged
 
 
@@ -155,13 +158,13 @@ def _without(value: Any, removed: Fields, owned: Fields) -> Any:
     result = value.copy()
     gone: list[Any] = []
     for element, node in removed.items():
-        at = child(value, element) if element != _SELF else None
+        at = child(value, element) if element != SELF else None
         if at is None:
             continue
         still = owned.get(element)
         if is_member(node) and still is None:
             gone.append(at)
-        elif isinstance(value[at], (dict, list)) and any(inner != _SELF for inner in node):
+        elif isinstance(value[at], (dict, list)) and any(inner != SELF for inner in node):
             # A leaf beside children of others is an empty map: it does not stand for what they have below it.
             keep = restricted(value[at], still or {}) if is_member(node) else value[at]
             result[at] = _without(keep, node, still or {})

@@ -16,6 +16,13 @@ FIELD_MANAGER = "deploy-pipeline"
 CHANNEL_LABEL = "deploy-pipeline.io/channel"
 APP_LABEL = "deploy-pipeline.io/app"
 
+BUILT_IN_GROUPS = frozenset(
+    "apps autoscaling batch extensions policy admissionregistration.k8s.io apiextensions.k8s.io certificates.k8s.io "
+    "coordination.k8s.io discovery.k8s.io events.k8s.io flowcontrol.apiserver.k8s.io networking.k8s.io node.k8s.io "
+    "rbac.authorization.k8s.io resource.k8s.io scheduling.k8s.io storage.k8s.io".split()
+) | {""}
+"""The API groups of Kubernetes itself (k8s.io/client-go, ``kubernetes/scheme``); others may bear such names, too."""
+
 # What others stand on goes first (and is deleted last).
 _FIRST = (
     ("apiextensions.k8s.io", "CustomResourceDefinition"),

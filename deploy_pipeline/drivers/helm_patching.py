@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deploy_pipeline.cluster.apply import rejection
-from deploy_pipeline.cluster.objects import Manifest, ObjectRef
+from deploy_pipeline.cluster.objects import BUILT_IN_GROUPS, Manifest, ObjectRef
 from deploy_pipeline.cluster.patch_schemas import patch_schema
 from deploy_pipeline.drivers.plan import Target
 from deploy_pipeline.drivers.steps import Attempt
@@ -20,12 +20,6 @@ from deploy_pipeline.drivers.three_way import merge_patch, strategic_patch
 _QUERY = {"dryRun": "All", "fieldManager": "helm"}
 _MERGE = "application/merge-patch+json"
 _STRATEGIC = "application/strategic-merge-patch+json"
-# The groups, beside the nameless one, for which Helm has types; for all others it sends JSON merge patches.
-_TYPED = frozenset(
-    "apps autoscaling batch extensions policy admissionregistration.k8s.io apiextensions.k8s.io certificates.k8s.io "
-    "coordination.k8s.io discovery.k8s.io events.k8s.io flowcontrol.apiserver.k8s.io networking.k8s.io node.k8s.io "
-    "rbac.authorization.k8s.io resource.k8s.io scheduling.k8s.io storage.k8s.io".split()
-)
 
 
 def attempt_of_helm_3(target: Target, base: Sequence[Manifest]) -> Attempt:
@@ -47,7 +41,7 @@ def attempt_of_helm_3(target: Target, base: Sequence[Manifest]) -> Attempt:
 
 def _patch(target: Target, original: Manifest, sent: Manifest, live: Manifest) -> tuple[dict[str, Any], str]:
     group = sent["apiVersion"].rpartition("/")[0]
-    if group and group not in _TYPED:
+    if group not in BUILT_IN_GROUPS:  # Helm has types for these alone
         return merge_patch(original, sent), _MERGE
     schema = patch_schema(target.cluster.connection, sent["apiVersion"], sent["kind"])
     return strategic_patch(original, sent, live, schema), _STRATEGIC

@@ -51,17 +51,23 @@ def plan_step(
 
     ``attempt`` stands for another way of writing than server-side apply. Raises ManifestRejected, OwnedByAnother.
     """
-    objects, known = target.cluster.objects, target.owned.refs if target.owned else frozenset()
+    objects, ref = target.cluster.objects, ObjectRef.of(manifest)
     writing = _Writing(target, manager, givers, attempt)
-    if attempt is None and ObjectRef.of(manifest) not in known and (made := objects.dry_run_if_new(manifest, manager)):
+    listed = target.read_ahead.take(manifest) if attempt is None else None
+    may_be_new = attempt is None and listed is None and (target.owned is None or ref not in target.owned.refs)
+    if may_be_new and (made := objects.dry_run_if_new(manifest, manager)):
         return _new(writing, manifest, made)
+    said: tuple[str, ...] = ()
     for _ in range(_TRIES):
-        live = target.read_ahead.take(manifest) or objects.live(manifest)
+        live, listed = listed or objects.live(manifest), None
         owner = check_owner(target, live) if live is not None and manager == FIELD_MANAGER else ""
-        step = _new(writing, manifest) if live is None else _changed(writing, manifest, live)
+        try:
+            step = _new(writing, manifest) if live is None else _changed(writing, manifest, live)
+        except RaceLost as lost:
+            step, said = None, (lost.message,)
         if step is not None:
             return replace(step, taken_from=owner)
-    raise ManifestRejected(f"{ObjectRef.of(manifest)} is being written all the time: it cannot be compared")
+    raise ManifestRejected(f"{ref} is being written all the time: it cannot be compared", details=said)
 
 
 @dataclass(frozen=True)
@@ -80,9 +86,12 @@ class _Writing:
         return self.target.cluster.objects.dry_run(sent, self.manager, seen=resource_version(live))
 
     def is_done(self, sent: Manifest, live: Manifest) -> bool:
-        """Whether the live object proves that nothing would be written."""
+        """Whether the live object proves that nothing would be written.
+
+        Helm writes all objects of a chart as soon as one changes; webhooks may make something else of each by then.
+        """
         return (
-            self.attempt is None
+            self.manager == FIELD_MANAGER
             and is_applied(sent, live, self.manager)
             and without_handed_over(live, live, self.givers) is None
         )
@@ -112,7 +121,7 @@ def _changed(writing: _Writing, manifest: Manifest, live: Manifest) -> Step | No
     target, ref = writing.target, ObjectRef.of(manifest)
     sent = without_ignored(manifest, live, target.app.ignore, writing.givers)
     if writing.is_done(sent, live):
-        return Step(sent, ObjectChange(ref, Operation.NONE), desired=manifest, live=live)
+        return Step(sent, ObjectChange(ref, Operation.NONE), desired=manifest, live=live, tried=False)
     try:
         tried = _try(writing, sent, live)
         if tried is None:
@@ -126,8 +135,6 @@ def _changed(writing: _Writing, manifest: Manifest, live: Manifest) -> Step | No
             fields = tuple(change for change in fields if change in others)
     except InvalidObject as refused:
         return _recreated(target, manifest, live, refused)
-    except RaceLost:
-        return None
     operation = Operation.UPDATE if fields else Operation.NONE
     change = ObjectChange(ref, operation, fields)
     return Step(sent, change, desired=manifest, live=live, takes_over=bool(fields) and tried.takes_over)

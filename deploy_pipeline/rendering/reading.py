@@ -107,6 +107,12 @@ def _int(text: str) -> int:
     return int(text, 0)  # refuses 017, which is 15 or 17
 
 
+def _bool(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"{text!r} is no truth value")
+    return text.lower() == "true"
+
+
 def _float(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
@@ -116,7 +122,7 @@ def _float(text: str) -> float:
 
 _SCALARS: dict[str, Callable[[str], Any]] = {
     f"{_PREFIX}null": lambda _: None,
-    f"{_PREFIX}bool": lambda text: {"true": True, "false": False}[text.lower()],
+    f"{_PREFIX}bool": _bool,
     f"{_PREFIX}int": _int,
     f"{_PREFIX}float": _float,
     f"{_PREFIX}str": lambda text: text,

@@ -131,6 +131,8 @@ def read_request(received: bytes) -> tuple[Request, bytes] | None:
         unpacked = _unchunked(rest)
     else:
         length = int(headers.get("content-length") or 0)
+        if length < 0:
+            raise ValueError("a body has no negative length")
         unpacked = (rest[:length], rest[length:]) if len(rest) >= length else None
     if unpacked is None:
         return None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +13,13 @@ from typing import Any
 import pytest
 
 from deploy_pipeline.changes import Operation
+from deploy_pipeline.cluster import read_ahead
+from deploy_pipeline.cluster.connection import Answer, Connection
 from deploy_pipeline.deployer import Deployer
-from deploy_pipeline.errors import ReleaseFailed
+from deploy_pipeline.drivers import kustomize
+from deploy_pipeline.drivers.plan import AppPlan
+from deploy_pipeline.errors import ManifestRejected, ReleaseFailed
+from deploy_pipeline.sandbox.writes import Writer
 from tests.actions.conftest import World
 from tests.actions.small import NAMESPACE, Small, config_map, deployment, manifest
 from tests.support.api_gate import ApiRequest, Gate, gate
@@ -117,6 +125,63 @@ def test_an_object_that_is_deleted_behind_the_list_is_made(small: Small, gated: 
     assert small.change(SIX[3]).operation is Operation.CREATE
 
 
+def test_a_list_is_good_for_some_seconds(small: Small, gated: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planning many charts takes longer: what others write meanwhile must not stay unseen."""
+    deliver_six(small, gated)
+    small.diff()
+    gated.seen.clear()
+    monkeypatch.setattr(read_ahead, "_FRESH", 0.0)
+    small.diff()
+    assert len(of_maps(gated)) > 1
+    assert set(of_maps(gated)) == {"list"}
+
+
+def test_the_words_of_a_refusal_are_kept(small: Small, gated: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Webhooks deny with whatever status they like, also with that of a write that came in between."""
+    deliver_six(small, gated)
+    small.put("web", manifest("Namespace", NAMESPACE), *(config_map(name, a="2") for name in SIX))
+    small.push()
+    send = Connection.send
+
+    def denied(self: Connection, method: str, path: str, *more: Any, **options: Any) -> Answer:
+        if method == "PATCH" and path.endswith(f"/configmaps/{SIX[2]}"):
+            return Answer(409, {"reason": "Conflict", "message": "webhook quota.example denied it: only five"})
+        return send(self, method, path, *more, **options)
+
+    monkeypatch.setattr(Connection, "send", denied)
+    with pytest.raises(ManifestRejected) as refused:
+        small.diff()
+    assert "only five" in str(refused.value)
+
+
+def test_all_that_helm_writes_is_tried(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sends every object of a chart when one changes: what a webhook would make of the others has to be shown."""
+    small.put_chart("shop", config_map("a", a="1"), config_map("b", a="1"))
+    small.deliver()
+    finish = Writer._finish
+
+    def with_webhook(self: Writer, resource: Any, new: Any, live: Any, *more: Any) -> Any:
+        if resource.kind == "ConfigMap" and new["metadata"].get("name") == "b" and live is not None:
+            new = {**new, "data": {**new["data"], "injected": "later"}}
+        return finish(self, resource, new, live, *more)
+
+    monkeypatch.setattr(Writer, "_finish", with_webhook)
+    small.put_chart("shop", config_map("a", a="2"), config_map("b", a="1"))
+    (app,) = small.diff().apps
+    assert {change.ref.name: [field.path for field in change.fields] for change in app.changed} == {
+        "a": ["data.a"],
+        "b": ["data.injected"],
+    }
+
+
+def test_a_chart_can_go_into_a_namespace_that_another_app_brings(small: Small) -> None:
+    """Right before Helm runs it is planned again: the namespace is there then."""
+    small.put("space", manifest("Namespace", NAMESPACE))
+    small.put_chart("shop", config_map("a", a="1"))
+    small.deliver()
+    assert small.diff().is_empty
+
+
 def new_ones(small: Small, gated: Gate, made: Callable[[str], dict[str, Any]]) -> list[str]:
     """The tries that it takes to diff four apps that each bring an object of the same kind."""
     small.put("space", manifest("Namespace", NAMESPACE))
@@ -152,6 +217,60 @@ def test_apps_do_not_wait_for_each_other(small: Small, gated: Gate) -> None:
         small.deliver()
     assert [(app.app, app.state) for app in small.world.apps][-1] == ("a-broken", "failed")
     assert sorted((app.app, app.state) for app in small.world.apps)[1:] == [("b", "released"), ("c", "released")]
+
+
+def test_what_did_not_change_of_an_app_is_looked_at_again(small: Small, gated: Gate) -> None:
+    """It may have broken since the plan: what left the app is pruned only if all of it works."""
+    small.put("web", manifest("Namespace", NAMESPACE), deployment(), config_map(a="1"))
+    small.deliver()
+    small.put("web", manifest("Namespace", NAMESPACE), deployment(), config_map(a="2"))
+    small.push()
+    small.world.promote()
+    gated.seen.clear()
+    small.world.release()
+    wrote = next(n for n, r in enumerate(gated.seen) if r.writes and not r.dry_run and r.resource == "configmaps")
+    assert [r.name for r in gated.seen[wrote:] if (r.verb, r.resource) == ("get", "deployments")] == ["web"]
+
+
+def test_what_has_not_begun_when_a_release_is_stopped_never_does(
+    small: Small, gated: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although every app has a thread, in which it waits for its turn."""
+    small.put("space", manifest("Namespace", NAMESPACE))
+    small.deliver()
+    for number in range(4):
+        small.put(f"app-{number}", config_map(f"map-{number}", a="1"))
+    small.push()
+    small.world.promote()
+    begun: list[str] = []
+    stopping, apply = threading.Event(), kustomize.apply
+
+    def held(plan: AppPlan, before_write: Callable[[], None]) -> Any:
+        begun.append(plan.changes.app)
+        stopping.wait(10)
+        return apply(plan, before_write)
+
+    def interrupted(*_: object) -> None:
+        while not begun:
+            time.sleep(0.01)
+        threading.Timer(0.3, stopping.set).start()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kustomize, "apply", held)
+    in_release = threading.Event()
+
+    def progress(line: str) -> None:
+        if "digest sha256" in line:
+            in_release.set()
+
+    def waits(work: Any) -> Any:
+        return interrupted() if in_release.is_set() and len(work) == 5 else wait(work)
+
+    monkeypatch.setattr("deploy_pipeline.planning.wait", waits)
+    with pytest.raises(KeyboardInterrupt):
+        small.world.release(progress=progress)
+    time.sleep(1)
+    assert len(begun) == 1
 
 
 def test_pods_are_not_looked_at_while_all_goes_well(small: Small, gated: Gate) -> None:

@@ -130,6 +130,14 @@ def test_another_record_is_no_proof() -> None:
     assert not is_applied(manifest, {**_live(fields, {"a": 1}), "apiVersion": "v2"}, "us")
 
 
+def test_a_custom_kind_proves_nothing() -> None:
+    """Its definition may have been changed since: what was a field of its own is part of a whole then."""
+    fields: Json = {"f:spec": {"f:a": {}}}
+    custom = {"apiVersion": "gateway.networking.k8s.io/v1"}
+    live = _live(fields, {"a": 1}, entry=custom) | custom
+    assert not is_applied(_manifest({"a": 1}) | custom, live, "us")
+
+
 def test_labels_count_and_names_do_not() -> None:
     """What names an object is owned by nobody."""
     fields: Json = {"f:metadata": {"f:labels": {"f:app": {}}}}
