@@ -131,6 +131,7 @@ def test_everything_that_was_released_comes_back(healing: World) -> None:
     assert world.release(only_if_new=True).skipped
 
 
+@pytest.mark.long
 def test_who_asks_decides_before_the_channel(world: World) -> None:
     """A channel reports unless it says otherwise; a person may ask for either."""
     world.deliver()
@@ -145,6 +146,7 @@ def test_who_asks_decides_before_the_channel(world: World) -> None:
     assert world.object("deployment", "web", "web")["spec"]["replicas"] == 3
 
 
+@pytest.mark.long
 def test_the_released_file_decides_not_the_newest(world: World) -> None:
     """A branch cannot make the deployer write before it was approved."""
     world.deliver()
@@ -280,6 +282,7 @@ def test_a_job_that_did_its_work_does_not_run_again(healing: World) -> None:
     assert "Job web/migrate" in {str(member.ref) for member in members}
 
 
+@pytest.mark.long
 def test_helm_is_not_let_run_a_finished_job_again(healing: World) -> None:
     """Helm makes every object of a chart that is missing, so the app is left to a release."""
     healing.deliver({"kubernetes/apps/charts/metabase/templates/job.yaml": JOB.replace("namespace: web", "")})
@@ -366,6 +369,7 @@ keep_released(Deployer.from_settings(settings), "test", progress=lambda line: pr
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "moment",
     [

@@ -142,6 +142,7 @@ def test_hooks_are_named(world: World) -> None:
     assert len(marks) == 1
 
 
+@pytest.mark.long
 def test_why_helm_refuses_an_innocent_chart_is_shown(world: World) -> None:
     """Helm cannot compare with a stored object whose kind nobody serves any more."""
     definition = "kubernetes/apps/charts/metabase/crds/report.yaml"
@@ -153,6 +154,7 @@ def test_why_helm_refuses_an_innocent_chart_is_shown(world: World) -> None:
         world.promote()
 
 
+@pytest.mark.long
 def test_what_a_failed_revision_made_is_pruned(released: World) -> None:
     """Helm compares with the last deployed revision, which knows nothing of it."""
     channel = released.origin.show("main", CHANNEL).replace("1m30s", "4s")
@@ -251,6 +253,7 @@ def test_each_object_of_a_removed_app_is_read_once(released: World, monkeypatch:
     assert read.count("Deployment.apps metabase/metabase") + read.count("Deployment metabase/metabase") == 1
 
 
+@pytest.mark.long
 def test_a_charts_definitions_are_shown_and_stay(world: World) -> None:
     """What lies in crds/ is in the change set, is there before its objects, follows the chart, and is never pruned."""
     definition = "kubernetes/apps/charts/metabase/crds/report.yaml"

@@ -120,6 +120,7 @@ def test_what_helm_3_patches_was_shown(charts: Charts) -> None:
     )
 
 
+@pytest.mark.long
 def test_the_patches_are_those_of_helm_3(charts: Charts, monkeypatch: pytest.MonkeyPatch) -> None:
     """Word for word, so that nothing depends on how this cluster merges them."""
     charts.put(_workload(), config_map(a="1"), *_others(changed=False))
@@ -165,6 +166,7 @@ def test_a_release_can_go_from_one_helm_to_the_other(
     assert charts.live("configmap")["data"] == {"a": "1", "new2": "1"}
 
 
+@pytest.mark.long
 def test_an_immutable_field_is_recreated_if_told(charts: Charts) -> None:
     """As with Helm 4."""
     charts.put(deployment(app="web"))
@@ -187,6 +189,7 @@ def test_an_object_that_is_there_is_taken_over_only_if_told(charts: Charts) -> N
     assert charts.live("configmap")["data"] == {"theirs": "1", "ours": "1"}
 
 
+@pytest.mark.long
 def test_lists_that_helm_3_mixes_up_are_refused(charts: Charts) -> None:
     """A port of both protocols has the same merge key twice."""
     ports = [{"name": p.lower(), "port": 53, "protocol": p} for p in ("TCP", "UDP")]

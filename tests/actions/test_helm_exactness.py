@@ -100,6 +100,7 @@ def test_an_immutable_field_is_refused_by_name_and_recreated_if_told(charts: Cha
     assert shown == {"Deployment": Operation.RECREATE, "ConfigMap": Operation.UPDATE}
 
 
+@pytest.mark.long
 def test_a_release_that_was_killed_after_the_deletion_is_finished(
     charts: Charts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +123,7 @@ def test_a_release_that_was_killed_after_the_deletion_is_finished(
     assert charts.diff().is_empty
 
 
+@pytest.mark.long
 def test_what_changes_while_an_object_is_deleted_stops_the_release(
     charts: Charts, monkeypatch: pytest.MonkeyPatch
 ) -> None:

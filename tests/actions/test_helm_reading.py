@@ -30,6 +30,7 @@ def helm(world: World, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_what_is_stored_is_what_helm_says(world: World) -> None:
     """After a revision that failed: the last revision is that one, the next upgrade compares with the one before."""
     connection = world.deployer.cluster("test").connection

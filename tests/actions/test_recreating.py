@@ -53,9 +53,16 @@ _CHANGES = [
         "spec.clusterIP",
     ),
 ]
+_OFTEN = ("Deployment", "Service")
 
 
-@pytest.mark.parametrize(("before", "after", "field"), _CHANGES, ids=[before["kind"] for before, _, _ in _CHANGES])
+@pytest.mark.parametrize(
+    ("before", "after", "field"),
+    [
+        pytest.param(*change, id=change[0]["kind"], marks=[] if change[0]["kind"] in _OFTEN else [pytest.mark.long])
+        for change in _CHANGES
+    ],
+)
 def test_an_immutable_field_fails_the_diff_and_is_recreated_if_told(
     small: Small, before: dict[str, Any], after: dict[str, Any], field: str
 ) -> None:

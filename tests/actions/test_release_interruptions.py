@@ -80,8 +80,11 @@ release_channel(Deployer.from_settings(settings), ReleaseRequest("test", "cli"),
     "moment",
     [
         "feed-secrets",
-        "metabase: Helm release",
-        *(pytest.param(moment, marks=pytest.mark.long) for moment in ("Namespace", "Deployment", "waiting:")),
+        *(
+            pytest.param(moment, marks=pytest.mark.long)
+            for moment in ("Namespace", "Deployment", "metabase: Helm release")
+        ),
+        pytest.param("waiting:", marks=pytest.mark.long),
     ],
 )
 def test_a_release_killed_at_any_moment_is_finished_by_the_next(world: World, moment: str) -> None:

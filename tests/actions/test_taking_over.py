@@ -105,7 +105,13 @@ _MARKS = [
 ]
 
 
-@pytest.mark.parametrize(("marks", "owner"), _MARKS, ids=[owner for _, owner in _MARKS])
+@pytest.mark.parametrize(
+    ("marks", "owner"),
+    [
+        *(pytest.param(marks, owner, id=owner, marks=pytest.mark.long) for marks, owner in _MARKS[:3]),
+        *(pytest.param(marks, owner, id=owner) for marks, owner in _MARKS[3:]),
+    ],
+)
 def test_an_object_with_an_owner_is_refused_by_name_and_adopted_only_if_told(
     small: Small, marks: dict[str, Any], owner: str
 ) -> None:

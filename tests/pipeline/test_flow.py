@@ -286,6 +286,7 @@ def test_healing_shows_in_the_check(world: World) -> None:
     assert "test: no drift" in world.lines
 
 
+@pytest.mark.long
 def test_what_was_not_healed_says_why(world: World) -> None:
     """Another candidate waits for its release: the check fails with that reason."""
     text = world.origin.show("main", "kubernetes/apps/overlays/web-test/kustomization.yaml")

@@ -251,6 +251,7 @@ def test_a_candidate_under_review_is_not_compared_twice(forge: Scene, pull: Pull
     assert [request.tags["deploy/branch"] for request in branches.tick()] == ["candidates/feature"]
 
 
+@pytest.mark.long
 def test_what_is_not_open_at_that_head_is_not_reviewed(scene: Scene) -> None:
     """A run that waited for its turn finds the pull request moved or merged: the sensor has asked again by then."""
     pull = scene.change("second")
@@ -262,6 +263,7 @@ def test_what_is_not_open_at_that_head_is_not_reviewed(scene: Scene) -> None:
     assert refused.error.message == f"#{pull.number} merges into releases/test, not into releases/prod"
 
 
+@pytest.mark.long
 def test_a_commit_that_was_pushed_past_review_raises_an_alert(scene: Scene) -> None:
     """The run fails with that reason, the commit's status says it, and only a launch that names the digest goes on."""
     sneaked = scene.origin.commit("releases/test", _files("sneaked"))

@@ -10,6 +10,7 @@ import pytest
 
 from deploy_pipeline.sandbox import SandboxCluster
 from deploy_pipeline.settings import tool_path
+from tests.conftest import IDENTITY
 from tests.support.origin import PROJECT, Origin, example_files
 
 
@@ -17,7 +18,7 @@ def test_environment_holds_nothing_of_the_caller() -> None:
     """Settings and git cannot be steered by whoever runs the tests."""
     steering = [name for name in os.environ if name.startswith(("DEPLOY_", "GIT_DIR", "GIT_WORK_TREE", "KUBECONFIG"))]
     assert steering == []
-    assert not (Path.home() / ".gitconfig").exists()
+    assert (Path.home() / ".gitconfig").read_text() == IDENTITY
 
 
 def test_origin_holds_the_example(origin: Origin) -> None:
