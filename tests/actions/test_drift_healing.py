@@ -324,6 +324,7 @@ def test_nothing_is_deleted_to_be_made_anew(healing: World) -> None:
     assert healing.object("deployment", "web", "web")["metadata"]["uid"] == made
 
 
+@pytest.mark.long
 def test_an_app_that_does_not_become_ready_is_not_healed(healing: World) -> None:
     """Putting back its objects was not enough, for a reason that check and record tell; it is tried with new drift."""
     quick = healing.origin.show("main", CHANNEL).replace("web-test\n    timeout: 60s", "web-test\n    timeout: 1s")

@@ -114,6 +114,7 @@ def test_what_a_chart_reads_in_the_cluster_is_not_shown(
         assert secret.lower() not in str(refused.value).lower()
 
 
+@pytest.mark.long
 def test_charts_that_ask_for_capabilities_and_the_release_pass(world: World) -> None:
     """At the first installation and at the next one."""
     served = '{{ .Capabilities.APIVersions.Has "apps/v1/Deployment" }} {{ .Capabilities.KubeVersion.Version }}'

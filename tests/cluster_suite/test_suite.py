@@ -39,7 +39,7 @@ def foreign(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize(
     "chosen",
     [
-        pytest.param(["tests/cluster_suite/test_releases.py", "-k", "removal"], id="some"),
+        pytest.param(["tests/cluster_suite/test_releases.py", "-k", "removal"], id="some", marks=pytest.mark.long),
         pytest.param(["tests/cluster_suite", "tests/properties"], id="all", marks=pytest.mark.long),
     ],
 )

@@ -10,6 +10,7 @@ from tests.properties.playing import play_all
 from tests.properties.stage import Stage
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_what_is_made_anew_was_shown(stage: Stage) -> None:
     """Whatever others do in between; all that was promised of releases holds."""
