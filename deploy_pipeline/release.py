@@ -325,7 +325,9 @@ class Run:
             self.lock.check()
             applied = driver.apply(app, self.lock.check)
         timeout = app.target.app.timeout_seconds
-        known = app.unchanged if app.changes.is_empty else applied  # what the plan read may be old by now
+        known = app.unchanged | applied
+        if not app.changes.is_empty:  # what the plan read of a status may be old by now
+            known = {ref: live for ref, live in known.items() if ref in applied or "status" not in live}
         reasons = wait_ready(self.plan.cluster, app.wanted, timeout, self.progress, self.lock.check, known=known)
         if not reasons:
             with writing:

@@ -17,6 +17,7 @@ _FIRST_PAUSE = 0.1  # seconds; most of what is small is ready then
 _LONGEST_PAUSE = 1.0
 _SAY_AGAIN = 10.0
 _EXPLAINED_AFTER = 1.0  # what is ready sooner needs no look at its pods
+_EXPLAIN_AGAIN = 5.0
 
 
 def not_ready(
@@ -59,19 +60,22 @@ def wait_ready(
     Ends early when everything unfinished has failed for good. ``proceed`` is called in between and may raise. ``known``
     are objects that were read just now.
     """
-    begun, pause = time.monotonic(), _FIRST_PAUSE
-    deadline = begun + timeout
+    pause, explain = _FIRST_PAUSE, time.monotonic() + _EXPLAINED_AFTER
+    deadline = time.monotonic() + timeout
     pending: Sequence[Manifest] = manifests
     said: tuple[float, tuple[str, ...]] = (0.0, ())
     while True:
         over = time.monotonic() >= deadline
-        waiting = not_ready(cluster, pending, known, explained=over or time.monotonic() - begun > _EXPLAINED_AFTER)
+        explained = over or time.monotonic() >= explain
+        waiting = not_ready(cluster, pending, known, explained=explained)
         if not waiting:
             return ()
         lines = tuple(f"{ref}: {state.reason}" for ref, state in waiting.items())
         if over or all(state.verdict is Verdict.FAILED for state in waiting.values()):
             return tuple(f"{line} (waited {timeout:.0f} s)" for line in lines) if over else lines
-        if lines != said[1] or time.monotonic() - said[0] > _SAY_AGAIN:
+        if explained:
+            explain = time.monotonic() + _EXPLAIN_AGAIN
+        if explained and (lines != said[1] or time.monotonic() - said[0] > _SAY_AGAIN):
             said = (time.monotonic(), lines)
             for line in lines:
                 progress(f"waiting: {line}")
