@@ -14,11 +14,11 @@ import pytest
 
 from deploy_pipeline.changes import Operation
 from deploy_pipeline.cluster import read_ahead
-from deploy_pipeline.cluster.connection import Answer, Connection
 from deploy_pipeline.deployer import Deployer
 from deploy_pipeline.drivers import kustomize
 from deploy_pipeline.drivers.plan import AppPlan
 from deploy_pipeline.errors import ManifestRejected, ReleaseFailed
+from deploy_pipeline.sandbox.errors import refusal
 from deploy_pipeline.sandbox.writes import Writer
 from tests.actions.conftest import World
 from tests.actions.small import NAMESPACE, Small, config_map, deployment, manifest
@@ -141,14 +141,14 @@ def test_the_words_of_a_refusal_are_kept(small: Small, gated: Gate, monkeypatch:
     deliver_six(small, gated)
     small.put("web", manifest("Namespace", NAMESPACE), *(config_map(name, a="2") for name in SIX))
     small.push()
-    send = Connection.send
+    finish = Writer._finish
 
-    def denied(self: Connection, method: str, path: str, *more: Any, **options: Any) -> Answer:
-        if method == "PATCH" and path.endswith(f"/configmaps/{SIX[2]}"):
-            return Answer(409, {"reason": "Conflict", "message": "webhook quota.example denied it: only five"})
-        return send(self, method, path, *more, **options)
+    def with_webhook(self: Writer, resource: Any, new: Any, live: Any, *more: Any) -> Any:
+        if resource.kind == "ConfigMap" and new["metadata"].get("name") == SIX[2] and live is not None:
+            raise refusal("Conflict", resource, SIX[2], "webhook quota.example denied it: only five")
+        return finish(self, resource, new, live, *more)
 
-    monkeypatch.setattr(Connection, "send", denied)
+    monkeypatch.setattr(Writer, "_finish", with_webhook)
     with pytest.raises(ManifestRejected) as refused:
         small.diff()
     assert "only five" in str(refused.value)
