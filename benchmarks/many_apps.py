@@ -115,7 +115,7 @@ def _loop(kubeconfig: Path, tree: Path, options: tuple[str, ...], waiting: Waiti
 def _cluster(folder: Path, name: str, waiting: Waiting) -> Path:
     """Start a sandbox cluster; returns its kubeconfig."""
     kubeconfig = folder / f"{name}.kubeconfig"
-    command = [sys.executable, "-m", "deploy_pipeline.sandbox", "--rollout-seconds", "0.05"]
+    command = [sys.executable, "-m", "deploy_pipeline.sandbox", "--rollout-seconds", "0"]
     command += ["--state", str(folder / name), "--kubeconfig", str(kubeconfig)]
     waiting.processes.start(name, command, env=os.environ, cwd=Path.cwd())
     waiting.until("a sandbox cluster", kubeconfig.exists)

@@ -18,6 +18,7 @@ from deploy_pipeline.channels import Driver, load_channel
 from deploy_pipeline.cluster.inventory import Inventories, Inventory
 from deploy_pipeline.cluster.lock import ChannelLock
 from deploy_pipeline.cluster.objects import defined_kinds
+from deploy_pipeline.cluster.recent import RecentReads
 from deploy_pipeline.cluster.records import Approval, Records, ReleaseRecord, ReleaseState, now
 from deploy_pipeline.deployer import Deployer, Progress
 from deploy_pipeline.drivers import helm, kustomize, removed
@@ -257,7 +258,7 @@ class Run:
 
     def _grow(self, app: AppPlan) -> None:
         self.lock.check()
-        self._owned[app.changes.app] = self._inventories.grow(app.inventory)
+        self._owned[app.changes.app] = self._inventories.grow(app.inventory, app.target.owned)
 
     def _lay_foundation(self, chosen: tuple[AppPlan, ...]) -> None:
         """CRDs, namespaces and cluster-wide policies of all apps, before any app: others may stand on them."""
@@ -286,10 +287,11 @@ class Run:
     def _apps(self, chosen: tuple[AppPlan, ...], where: str) -> tuple[AppResult, ...]:
         """Every app has a thread, since most of its time it waits; only so many write at once."""
         writing = BoundedSemaphore(self.deployer.settings.app_threads)
+        recent = RecentReads(self.plan.cluster, self.plan.channel.name)
         results = each(
             self.deployer,
             chosen,
-            lambda app: self._app(app, writing),
+            lambda app: self._app(app, writing, recent),
             lambda app: app.changes.app,
             where,
             abandon=self.lock.abandon,
@@ -297,10 +299,10 @@ class Run:
         )
         return tuple(results)
 
-    def _app(self, app: AppPlan, writing: BoundedSemaphore) -> AppResult:
+    def _app(self, app: AppPlan, writing: BoundedSemaphore, recent: RecentReads) -> AppResult:
         started = time.monotonic()
         try:
-            reasons = self._release_app(app, writing)
+            reasons = self._release_app(app, writing, recent)
         except RetryableError:
             raise
         except DeployError as error:
@@ -312,7 +314,7 @@ class Run:
         self.on_app(result)
         return result
 
-    def _release_app(self, app: AppPlan, writing: BoundedSemaphore) -> tuple[str, ...]:
+    def _release_app(self, app: AppPlan, writing: BoundedSemaphore, recent: RecentReads) -> tuple[str, ...]:
         """Apply, wait, prune; returns why it is not ready. Old objects stay until the new ones work."""
         if app.changes.removed:
             with writing:
@@ -328,7 +330,9 @@ class Run:
         known = app.unchanged | applied
         if not app.changes.is_empty:  # what the plan read of a status may be old by now
             known = {ref: live for ref, live in known.items() if ref in applied or "status" not in live}
-        reasons = wait_ready(self.plan.cluster, app.wanted, timeout, self.progress, self.lock.check, known=known)
+        reasons = wait_ready(
+            self.plan.cluster, app.wanted, timeout, self.progress, self.lock.check, known=known, recent=recent
+        )
         if not reasons:
             with writing:
                 self.lock.check()

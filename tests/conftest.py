@@ -100,11 +100,11 @@ def secrets_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def sandbox_cluster(tmp_path: Path) -> Iterator[SandboxCluster]:
-    """An empty sandbox cluster whose rollouts take 50 ms."""
+def sandbox_cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[SandboxCluster]:
+    """An empty sandbox cluster whose rollouts take 50 ms, or as many seconds as the parameter says."""
     from deploy_pipeline.sandbox import SandboxCluster
 
-    with SandboxCluster(tmp_path / "cluster", rollout_seconds=0.05) as cluster:
+    with SandboxCluster(tmp_path / "cluster", rollout_seconds=getattr(request, "param", 0.05)) as cluster:
         yield cluster
 
 

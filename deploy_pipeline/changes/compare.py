@@ -32,6 +32,7 @@ _SERVER_METADATA = frozenset(
 _OF_DELETIONS = ("foregroundDeletion", "orphan")
 _ORDER = "[order]"
 _PLAIN_LABEL = re.compile(r"[^\W_][\w./:-]*")
+_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
 
 
 def field_changes(
@@ -39,7 +40,7 @@ def field_changes(
 ) -> tuple[FieldChange, ...]:
     """All fields that differ between two states of an object, masked, sorted by path; None is a missing object."""
     states = [_normal(state, redactor) if state else {} for state in (before, after)]
-    if _json(states[0]) == _json(states[1]):
+    if before and after and _json(states[0]) == _json(states[1]):
         return ()
     old, new = (dict(_leaves(state)) if state else {} for state in states)
     old, new = _without_filled(old, new), _without_filled(new, old)
@@ -124,10 +125,6 @@ def join_path(path: str, key: str) -> str:
 def element_path(path: str, label: str) -> str:
     """The path of a list's element; other than that of any key."""
     return f"{path}[{label if _PLAIN_LABEL.fullmatch(label) else f'name={json.dumps(label, ensure_ascii=False)}'}]"
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
 def _shown(value: str | None, redactor: Redactor) -> str | None:

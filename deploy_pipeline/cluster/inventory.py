@@ -79,12 +79,13 @@ class Inventories:
         """Replace the inventory of one app."""
         self._documents.change(f"{_KIND}.{self._channel}", self._name(inventory.app), lambda _: _to_json(inventory))
 
-    def grow(self, inventory: Inventory) -> Inventory:
-        """Add to the inventory of one app; nothing leaves it. Returns what it is then."""
+    def grow(self, inventory: Inventory, known: Inventory | None = None) -> Inventory:
+        """Add to the inventory of one app, ``known`` to be this; nothing leaves it. Returns what it is then."""
         grown = self._documents.change(
             f"{_KIND}.{self._channel}",
             self._name(inventory.app),
-            lambda known: _to_json(inventory.grown_from(_from_json(known) if known else None)),
+            lambda live: _to_json(inventory.grown_from(_from_json(live) if live else None)),
+            missing=known is None,
         )
         return _from_json(grown)
 

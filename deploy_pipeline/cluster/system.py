@@ -38,10 +38,8 @@ class SystemDocuments:
 
     def read(self, name: str) -> Any:
         """The document, or None when there is none."""
-        answer = self._connection.get(f"{self.base}/configmaps/{name}")
-        if answer.status == 404:
-            return None
-        return _unpack(self.checked(answer, name).body)
+        live = self._live(name)
+        return _unpack(live) if live else None
 
     def list(self, kind: str) -> dict[str, Any]:
         """All documents of one kind, by name.
@@ -54,14 +52,14 @@ class SystemDocuments:
         named = ((item["metadata"]["name"], item) for item in items)
         return {name: _unpack(item) for name, item in named if name.startswith(f"{kind}.")}
 
-    def change(self, kind: str, name: str, change: Callable[[Any], Any]) -> Any:
+    def change(self, kind: str, name: str, change: Callable[[Any], Any], *, missing: bool = False) -> Any:
         """Replace a document by ``change(what it is now)``, atomically; ``change`` may run more than once.
 
-        Returns the new document. Raises RaceLost when others keep changing it.
+        ``missing`` says that there was none a moment ago, which the write itself finds out. Returns the new document.
+        Raises RaceLost when others keep changing it.
         """
-        for _ in range(_TRIES):
-            answer = self._connection.get(f"{self.base}/configmaps/{name}")
-            live = None if answer.status == 404 else self.checked(answer, name).body
+        for attempt in range(_TRIES):
+            live = None if missing and not attempt else self._live(name)
             document = change(_unpack(live) if live else None)
             written = self._write(kind, name, document, live)
             if written.status != 409:
@@ -113,6 +111,10 @@ class SystemDocuments:
                 hint="give the account of this kubeconfig the rights in deploy/rbac; the one for diffs cannot release",
             )
         raise ClusterUnreachable(f"reading or writing {name} in namespace {self.namespace} failed: {answer.reason}")
+
+    def _live(self, name: str) -> Mapping[str, Any] | None:
+        answer = self._connection.get(f"{self.base}/configmaps/{name}")
+        return None if answer.status == 404 else self.checked(answer, name).body
 
     def _write(self, kind: str, name: str, document: Any, live: Mapping[str, Any] | None) -> Answer:
         metadata: dict[str, Any] = {"name": name, "labels": {**_LABELS, _KIND_LABEL: kind}}

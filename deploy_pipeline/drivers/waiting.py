@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 from deploy_pipeline.cluster.cluster import Cluster
 from deploy_pipeline.cluster.objects import Manifest, ObjectRef
 from deploy_pipeline.cluster.readiness import Readiness, Verdict, container_problems, readiness
+from deploy_pipeline.cluster.recent import RecentReads
 
 Progress = Callable[[str], None]
 
-_FIRST_PAUSE = 0.1  # seconds; most of what is small is ready then
-_LONGEST_PAUSE = 1.0
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # seconds
+_PAUSE = 0.1  # of the time waited so far: nobody waits much longer than the object took
 _SAY_AGAIN = 10.0
 _EXPLAINED_AFTER = 1.0  # what is ready sooner needs no look at its pods
 _EXPLAIN_AGAIN = 5.0
@@ -26,16 +28,19 @@ def not_ready(
     known: Mapping[ObjectRef, Manifest] = MappingProxyType({}),
     *,
     explained: bool = True,
+    read: Callable[[Manifest], Manifest | None] | None = None,
 ) -> dict[ObjectRef, Readiness]:
     """The objects that are not ready now, with the reason.
 
     Of those that failed, and of all if they shall be ``explained``, the reason has what their pods say.
-    ``known`` are objects that were read just now, and need not be read again unless they had failed.
+    ``known`` are objects that were read just now, and need not be read again unless they had failed; the others are
+    ``read``, each for itself if nothing else is said.
     """
     found = {}
+    read = read or cluster.objects.live
     for manifest in manifests:
         seen = known.get(ObjectRef.of(manifest))
-        live = seen if seen and readiness(seen).verdict is not Verdict.FAILED else cluster.objects.live(manifest)
+        live = seen if seen and readiness(seen).verdict is not Verdict.FAILED else read(manifest)
         if live is None and may_be_gone(manifest):
             continue
         verdict = readiness(live)
@@ -54,20 +59,23 @@ def wait_ready(
     proceed: Callable[[], None],
     *,
     known: Mapping[ObjectRef, Manifest] = MappingProxyType({}),
+    recent: RecentReads | None = None,
 ) -> tuple[str, ...]:
     """Wait at most ``timeout`` seconds; returns why it is not ready in the end, one line per object, empty when ready.
 
     Ends early when everything unfinished has failed for good. ``proceed`` is called in between and may raise. ``known``
-    are objects that were read just now.
+    are objects that were read just now, ``recent`` is shared by those who wait for objects of the same kinds.
     """
-    pause, explain = _FIRST_PAUSE, time.monotonic() + _EXPLAINED_AFTER
-    deadline = time.monotonic() + timeout
+    begun = time.monotonic()
+    explain, deadline = begun + _EXPLAINED_AFTER, begun + timeout
     pending: Sequence[Manifest] = manifests
     said: tuple[float, tuple[str, ...]] = (0.0, ())
     while True:
         over = time.monotonic() >= deadline
+        pause = min(max(_SHORTEST_PAUSE, _PAUSE * (time.monotonic() - begun)), _LONGEST_PAUSE)
+        read = partial(recent.live, since=begun, max_age=pause) if recent else None
         explained = over or time.monotonic() >= explain
-        waiting = not_ready(cluster, pending, known, explained=explained)
+        waiting = not_ready(cluster, pending, known, explained=explained, read=read)
         if not waiting:
             return ()
         lines = tuple(f"{ref}: {state.reason}" for ref, state in waiting.items())
@@ -82,7 +90,6 @@ def wait_ready(
         pending = [manifest for manifest in manifests if ObjectRef.of(manifest) in waiting]
         known = {}
         time.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
         proceed()
 
 

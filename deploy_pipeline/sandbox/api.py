@@ -6,8 +6,12 @@ Knows the paths of the API server and which part of the sandbox answers each; it
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+
+import yaml
 
 from deploy_pipeline.sandbox import discovery, protobuf, questions, reading
 from deploy_pipeline.sandbox.body import read_object
@@ -21,6 +25,7 @@ from deploy_pipeline.sandbox.table import present
 from deploy_pipeline.sandbox.writes import APPLY, Writer
 
 TEXT = "text/plain; charset=utf-8"
+YAML = "application/yaml"
 NOT_FOUND = Answer(404, "404 page not found\n", media_type=TEXT)
 Stream = Iterator[Json | None]
 
@@ -46,9 +51,12 @@ class Api:
     def handle(self, request: Request) -> Answer | Stream:
         """Answer a request; refusals are answers, too."""
         try:
-            return self._route(request)
+            answer = self._route(request)
         except ApiError as error:
-            return Answer(error.code, error.body)
+            answer = Answer(error.code, error.body)
+        if isinstance(answer, Answer) and isinstance(answer.body, dict) and request.accept.startswith(YAML):
+            return replace(answer, body=yaml.safe_dump(answer.body, width=math.inf), media_type=YAML)
+        return answer
 
     def _route(self, request: Request) -> Answer | Stream:
         parts = [part for part in request.path.split("/") if part]

@@ -1,9 +1,9 @@
 """The engine of the simulated controllers: it reconciles objects when something happened, in between of requests.
 
 Every write tells the engine about its object; objects somebody controls, and objects on their way out, get a turn. A
-reconciler looks at the state there is and moves it one step; what has to happen later (a pod gets ready, a deadline
-passes) is asked for by returning the seconds until then. All state is in the store, so a restarted sandbox goes on
-where it was.
+reconciler looks at the state there is and moves it one step; its own writes to the object do not call it again. What
+has to happen later (a pod gets ready, a deadline passes) is asked for by returning the seconds until then. All state is
+in the store, so a restarted sandbox goes on where it was.
 """
 
 from __future__ import annotations
@@ -110,6 +110,7 @@ class Engine:
         self._due: dict[Key, float] = {}
         self._numbers = itertools.count()
         self._wake = asyncio.Event()
+        self._turning: Key | None = None
 
     async def run(self) -> None:
         """Give everything that is there a first turn, then follow the writes."""
@@ -131,10 +132,10 @@ class Engine:
         """Whom a change concerns: the object, its owners, what it takes along, and what it held back."""
         store, metadata = self._cluster.store, event.object["metadata"]
         gone = event.type == "DELETED"
-        if not gone and (
-            event.resource in self._reconcilers or metadata.keys() & {"ownerReferences", "deletionTimestamp"}
-        ):
-            yield Key(event.resource, metadata.get("namespace", ""), metadata["name"])
+        itself = Key(event.resource, metadata.get("namespace", ""), metadata["name"])
+        reconciled = event.resource in self._reconcilers or metadata.keys() & {"ownerReferences", "deletionTimestamp"}
+        if reconciled and not gone and itself != self._turning:
+            yield itself
         for owner in metadata.get("ownerReferences", ()):
             if key := store.by_uid(owner["uid"]):
                 yield key
@@ -165,19 +166,23 @@ class Engine:
                 return key
 
     def _take_turn(self, key: Key) -> None:
-        delay = None
+        delay, self._turning = None, key
         try:
             delay = self._turn(key)
         except ApiError:  # the namespace is going, or the name is taken: what changes that gives a new turn
             return
         except Exception as error:  # noqa: BLE001 - one object must not stop all controllers
             print(f"sandbox controller failed on {key}: {error!r}", file=sys.stderr)
+        finally:
+            self._turning = None
         if delay is not None:
             self._enqueue(key, max(delay, 0.01))
 
     def _turn(self, key: Key) -> float | None:
         value = self._cluster.store.get(*key)
-        if value is None or self._leaving(self._cluster, key.resource, value):
+        if value is None:
             return None
+        if self._leaving(self._cluster, key.resource, value):
+            return None if self._cluster.store.get(*key) in (None, value) else 0.0
         reconcile = self._reconcilers.get(key.resource)
         return reconcile(self._cluster, value) if reconcile else None

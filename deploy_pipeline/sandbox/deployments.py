@@ -24,12 +24,14 @@ def deployment(cluster: Cluster, value: Json) -> float | None:
     old = [s for s in sets if s is not newest]
     revision = 1 + max(map(_revision, old), default=0)
     if newest is None and not value["spec"].get("paused"):
-        newest = _new_set(cluster, value, revision)
+        newest = _new_set(cluster, value, revision, old)
     elif newest is not None and _revision(newest) < revision - 1:  # a roll-back
         metadata = _annotated(newest, revision)
         newest = cluster.update(REPLICA_SETS, newest, {**newest, "metadata": metadata}, status=False)
     if newest is not None:
         _scale(cluster, value, newest, old)
+        if "observedGeneration" not in newest["status"]:
+            return None  # its first report gives this another turn
     return _status(cluster, value, newest)
 
 
@@ -56,7 +58,7 @@ def _share(value: Json, key: str, *, up: bool) -> int:
     return -(-percent // 100) if up else percent // 100
 
 
-def _new_set(cluster: Cluster, value: Json, revision: int) -> Json:
+def _new_set(cluster: Cluster, value: Json, revision: int, old: list[Json]) -> Json:
     spec, template = value["spec"], value["spec"]["template"]
     short = template_hash(template, cluster.kinds.definitions.printed)
     labels = {**template["metadata"].get("labels", {}), HASH: short}
@@ -68,7 +70,7 @@ def _new_set(cluster: Cluster, value: Json, revision: int) -> Json:
     metadata = {"name": f"{value['metadata']['name']}-{short}", "labels": labels, "annotations": annotations}
     selector = {**spec["selector"], "matchLabels": {**spec["selector"].get("matchLabels", {}), HASH: short}}
     template = {**template, "metadata": {**template["metadata"], "labels": labels}}
-    content = {"replicas": 0, "selector": selector, "template": template}
+    content = {"replicas": _wanted(value, old), "selector": selector, "template": template}
     return cluster.create(REPLICA_SETS, value, {"metadata": metadata, "spec": content})
 
 
@@ -81,12 +83,21 @@ def _resize(cluster: Cluster, value: Json, replicas: int) -> None:
 
 def _scale(cluster: Cluster, value: Json, newest: Json, old: list[Json]) -> None:
     """The new pods come first; the old ones go when the new ones are there, or before on Recreate."""
-    wanted, recreate = value["spec"]["replicas"], value["spec"]["strategy"].get("type") == "Recreate"
-    present = sum(s["status"].get("replicas", 0) for s in old)
+    wanted, recreate = value["spec"]["replicas"], _recreates(value)
     done = newest["status"].get("availableReplicas", 0) >= wanted
     for other in old:
         _resize(cluster, other, 0 if recreate or done else min(other["spec"].get("replicas", 0), wanted))
-    _resize(cluster, newest, 0 if recreate and present else wanted)
+    _resize(cluster, newest, _wanted(value, old))
+
+
+def _recreates(value: Json) -> bool:
+    return bool(value["spec"]["strategy"].get("type") == "Recreate")
+
+
+def _wanted(value: Json, old: list[Json]) -> int:
+    """How many pods of the newest template there shall be now."""
+    present = sum(s["status"].get("replicas", 0) for s in old)
+    return 0 if _recreates(value) and present else int(value["spec"]["replicas"])
 
 
 def _status(cluster: Cluster, value: Json, newest: Json | None) -> float | None:

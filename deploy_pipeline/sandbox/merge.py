@@ -51,13 +51,14 @@ def compare(old: Any, new: Any, node: Node) -> Comparison:
 def _compare(old: Any, new: Any, node: Node, path: Path, result: Comparison) -> None:
     if old is new or old == new:
         return
+    leaf = _is_leaf(old, new, node)
     if old is ABSENT:
         result.added.add(path)
     elif new is ABSENT:
         result.removed.add(path)
-    elif _is_leaf(old, new, node):
+    elif leaf:
         result.modified.add(path)
-    if not _is_leaf(old, new, node):
+    if not leaf:
         before, after = _children(old, node), _children(new, node)
         for key in before.keys() | after.keys():
             child = (node.child(key[2:]) if key.startswith("f:") else None) or node.element

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from deploy_pipeline.sandbox import fieldset
@@ -46,6 +46,7 @@ class Owned:
     fields: Set
     version: str
     time: str = ""
+    encoded: Json | None = field(default=None, compare=False)  # the fields as they were read
 
 
 Managers = dict[ManagerId, Owned]
@@ -80,7 +81,10 @@ def decode(value: Json) -> Managers:
         same = version if operation == "Update" else ""
         manager = ManagerId(entry.get("manager", ""), operation, entry.get("subresource", ""), same)
         managers[manager] = Owned(
-            frozenset(fieldset.decode(entry.get("fieldsV1") or {})), version, entry.get("time", "")
+            frozenset(fieldset.decode(entry.get("fieldsV1") or {})),
+            version,
+            entry.get("time", ""),
+            entry.get("fieldsV1"),
         )
     return managers
 
@@ -102,7 +106,7 @@ def encode(managers: Managers) -> list[Json]:
             "apiVersion": owned.version,
             "time": owned.time,
             "fieldsType": "FieldsV1",
-            "fieldsV1": fieldset.encode(owned.fields),
+            "fieldsV1": owned.encoded or fieldset.encode(owned.fields),
             "subresource": manager.subresource,
         }
         entries.append({key: value for key, value in entry.items() if value != ""})
@@ -123,8 +127,12 @@ def _without(managers: Managers, changes: Comparison, writer: ManagerId | None =
 
 def _narrowed(managers: Managers, part: Callable[[ManagerId, Set], Set]) -> Managers:
     """A part of what each manager owns; those without any are left out."""
-    narrow = {manager: replace(owned, fields=part(manager, owned.fields)) for manager, owned in managers.items()}
-    return {manager: owned for manager, owned in narrow.items() if owned.fields}
+    narrow = {manager: (part(manager, owned.fields), owned) for manager, owned in managers.items()}
+    return {
+        manager: owned if fields == owned.fields else replace(owned, fields=fields, encoded=None)
+        for manager, (fields, owned) in narrow.items()
+        if fields
+    }
 
 
 def update(live: Json, new: Json, managers: Managers, write: Write) -> Managers:
@@ -152,6 +160,12 @@ def server_side_apply(live: Json, config: Json, write: Write, *, force: bool) ->
     if write.manager.name == KUBECTL and _last_applied(before):
         merged = _with_last_applied(merged, config)
     return {**merged, "metadata": dict(merged["metadata"])}, managers
+
+
+def first_apply(config: Json, write: Write) -> Managers:
+    """Who owns what of an object that an apply makes."""
+    fields = write.mine(frozenset(fieldset.of_value(config, write.node)))
+    return {write.manager: Owned(fields - STRIPPED, write.version, write.time)}
 
 
 def apply(live: Json, config: Json, managers: Managers, write: Write) -> tuple[Json, Managers, Managers]:

@@ -60,7 +60,7 @@ def pod(cluster: Cluster, value: Json) -> float | None:
     status = _succeeded(value) if ends else _waiting(value, broken[0]) if broken else _running(value)
     new = {**value, "spec": {**spec, "nodeName": NODE}, "status": {**value["status"], **status}}
     cluster.update(PODS, value, new)
-    return None
+    return None if ends else cluster.rollout_seconds
 
 
 def _state(value: Json, container_state: Json, reason: str = "") -> Json:

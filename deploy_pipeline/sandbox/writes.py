@@ -192,9 +192,8 @@ class Writer:
             if uid := config["metadata"].get("uid"):
                 why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
                 raise refusal("Conflict", resource, target.name, why)
-            _, managers, _ = ownership.apply(empty_object(resource.node), config, {}, write)
             new = _typed(resource, config, silent)
-            return 201, self._insert(target, new, managers, dry_run=options.dry_run)
+            return 201, self._insert(target, new, ownership.first_apply(config, write), dry_run=options.dry_run)
         live = resource.at_version(found)
         merged, managers = ownership.server_side_apply(live, config, write, force=options.force)
         new = _typed(resource, merged, silent)

@@ -18,6 +18,8 @@ from deploy_pipeline.release import history
 from tests.actions.conftest import World
 from tests.actions.example import CHANNEL, set_image, states
 
+QUICK, SLOW = 0.05, 3.0  # seconds of a rollout; what is late is said after one
+
 
 def test_a_broken_image_fails_with_the_reason_and_the_last_good_state(world: World) -> None:
     """The container's own reason is in the error; other apps are released; the fix goes through."""
@@ -77,15 +79,16 @@ release_channel(Deployer.from_settings(settings), ReleaseRequest("test", "cli"),
 
 
 @pytest.mark.parametrize(
-    "moment",
+    ("moment", "sandbox_cluster"),
     [
-        "feed-secrets",
+        ("feed-secrets", QUICK),
         *(
-            pytest.param(moment, marks=pytest.mark.long)
+            pytest.param(moment, QUICK, marks=pytest.mark.long)
             for moment in ("Namespace", "Deployment", "metabase: Helm release")
         ),
-        pytest.param("waiting:", marks=pytest.mark.long),
+        pytest.param("waiting:", SLOW, marks=pytest.mark.long),
     ],
+    indirect=["sandbox_cluster"],
 )
 def test_a_release_killed_at_any_moment_is_finished_by_the_next(world: World, moment: str) -> None:
     """SIGKILL in the middle, then once more: the end is the same, and nothing is asked of anybody."""
