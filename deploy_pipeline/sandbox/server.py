@@ -11,16 +11,16 @@ from types import TracebackType
 
 import yaml
 
-from deploy_pipeline.sandbox.api import Api
-from deploy_pipeline.sandbox.controllers import Cluster, Engine
-from deploy_pipeline.sandbox.deletes import PROTECTED
-from deploy_pipeline.sandbox.garbage import collect, furnish
-from deploy_pipeline.sandbox.http import Server
+from deploy_pipeline.sandbox.controllers.engine import Cluster, Engine
+from deploy_pipeline.sandbox.controllers.garbage import collect, furnish
+from deploy_pipeline.sandbox.controllers.pods import NODE
+from deploy_pipeline.sandbox.controllers.workloads import RECONCILERS
 from deploy_pipeline.sandbox.kinds import DEFINITIONS, Kinds
-from deploy_pipeline.sandbox.pods import NODE
+from deploy_pipeline.sandbox.objects.deletes import PROTECTED
+from deploy_pipeline.sandbox.objects.store import Store
 from deploy_pipeline.sandbox.schema import Definitions
-from deploy_pipeline.sandbox.store import Store
-from deploy_pipeline.sandbox.workloads import RECONCILERS
+from deploy_pipeline.sandbox.serving.api import Api
+from deploy_pipeline.sandbox.serving.http import Server
 
 
 class SandboxCluster:

@@ -14,7 +14,7 @@ import pytest
 from deploy_pipeline.changes import Operation
 from deploy_pipeline.drivers import helm_tool
 from deploy_pipeline.errors import DeployError, ManifestRejected, OwnedByAnother, SettingsError
-from deploy_pipeline.sandbox import patch as sandbox_patch
+from deploy_pipeline.sandbox.typed import patch as sandbox_patch
 from deploy_pipeline.settings import PROJECT_TOOLS
 from tests.actions.charts import NAMESPACE, Charts, make_charts
 from tests.actions.conftest import World

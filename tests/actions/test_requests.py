@@ -19,7 +19,7 @@ from deploy_pipeline.drivers import kustomize
 from deploy_pipeline.drivers.plan import AppPlan
 from deploy_pipeline.errors import ManifestRejected, ReleaseFailed
 from deploy_pipeline.sandbox.errors import refusal
-from deploy_pipeline.sandbox.writes import Writer
+from deploy_pipeline.sandbox.objects.writes import Writer
 from tests.actions.conftest import World
 from tests.actions.small import NAMESPACE, Small, config_map, deployment, manifest
 from tests.support.api_gate import ApiRequest, Gate, gate

@@ -6,11 +6,11 @@ import gzip
 
 import pytest
 
-from deploy_pipeline.sandbox import quantity
-from deploy_pipeline.sandbox.body import read_apply, read_json
+from deploy_pipeline.sandbox.controllers.pod_hash import template_hash
 from deploy_pipeline.sandbox.errors import ApiError
-from deploy_pipeline.sandbox.pod_hash import template_hash
 from deploy_pipeline.sandbox.schema import Definitions
+from deploy_pipeline.sandbox.typed import quantity
+from deploy_pipeline.sandbox.typed.body import read_apply, read_json
 from tests.sandbox.derivation import derive
 
 

@@ -10,10 +10,10 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from deploy_pipeline.sandbox.convert import Conversion
 from deploy_pipeline.sandbox.errors import Json
 from deploy_pipeline.sandbox.kinds import Resource
-from deploy_pipeline.sandbox.store import Store
+from deploy_pipeline.sandbox.objects.store import Store
+from deploy_pipeline.sandbox.typed.convert import Conversion
 
 NODE_PORTS = range(30000, 32768)
 KEPT_OF_SERVICES = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort")

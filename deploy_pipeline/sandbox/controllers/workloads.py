@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import zlib
 
-from deploy_pipeline.sandbox.controllers import Cluster, Reconciler, condition
-from deploy_pipeline.sandbox.deployments import REPLICA_SETS, deployment
+from deploy_pipeline.sandbox.controllers.deployments import REPLICA_SETS, deployment
+from deploy_pipeline.sandbox.controllers.engine import Cluster, Reconciler, condition
+from deploy_pipeline.sandbox.controllers.garbage import CLAIMS, claim, definition, namespace, volume
+from deploy_pipeline.sandbox.controllers.pod_hash import template_hash
+from deploy_pipeline.sandbox.controllers.pods import PODS, find, is_active, is_ready, make_pod, pod, seconds_since
 from deploy_pipeline.sandbox.errors import Json
-from deploy_pipeline.sandbox.garbage import CLAIMS, claim, definition, namespace, volume
 from deploy_pipeline.sandbox.kinds import DEFINITIONS
-from deploy_pipeline.sandbox.pod_hash import template_hash
-from deploy_pipeline.sandbox.pods import PODS, find, is_active, is_ready, make_pod, pod, seconds_since
-from deploy_pipeline.sandbox.writes import now
+from deploy_pipeline.sandbox.objects.writes import now
 
 SET_HASH = "controller-revision-hash"
 

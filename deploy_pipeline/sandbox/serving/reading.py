@@ -11,13 +11,13 @@ import threading
 import time
 from collections.abc import Iterator
 
-from deploy_pipeline.sandbox import selectors
 from deploy_pipeline.sandbox.errors import ApiError, Json, bad_request, cause, internal, invalid_option
 from deploy_pipeline.sandbox.kinds import Target
+from deploy_pipeline.sandbox.objects import selectors
+from deploy_pipeline.sandbox.objects.selectors import Predicate
+from deploy_pipeline.sandbox.objects.store import Event, Store
 from deploy_pipeline.sandbox.request import Request
-from deploy_pipeline.sandbox.selectors import Predicate
-from deploy_pipeline.sandbox.store import Event, Store
-from deploy_pipeline.sandbox.table import present
+from deploy_pipeline.sandbox.serving.table import present
 
 LONGEST_WATCH = 1800.0
 INITIAL_END = {"k8s.io/initial-events-end": "true"}

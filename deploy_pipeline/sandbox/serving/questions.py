@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy_pipeline.sandbox import patch
-from deploy_pipeline.sandbox.body import read_object
 from deploy_pipeline.sandbox.errors import Json, cause, invalid, refusal
 from deploy_pipeline.sandbox.kinds import Resource, Target
+from deploy_pipeline.sandbox.objects.selectors import at_path
+from deploy_pipeline.sandbox.objects.writes import Writer, now
 from deploy_pipeline.sandbox.request import Request
 from deploy_pipeline.sandbox.schema import ANYTHING
-from deploy_pipeline.sandbox.selectors import at_path
-from deploy_pipeline.sandbox.writes import Writer, now
+from deploy_pipeline.sandbox.typed import patch
+from deploy_pipeline.sandbox.typed.body import read_object
 
 EVERYTHING: Json = {
     "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from deploy_pipeline.sandbox.errors import Json, text_of
-from deploy_pipeline.sandbox.fieldset import Path, Set, element_text, item_key
 from deploy_pipeline.sandbox.schema import Node
+from deploy_pipeline.sandbox.typed.fieldset import Path, Set, element_text, item_key
 
 ABSENT: Final = object()
 GO_TYPES = {bool: "bool", int: "int64", float: "float64", str: "string"}

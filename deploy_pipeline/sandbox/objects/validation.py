@@ -11,11 +11,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from deploy_pipeline.sandbox import custom_validation, quantity
 from deploy_pipeline.sandbox.errors import Cause, Json, cause, unsupported
 from deploy_pipeline.sandbox.kinds import Resource
+from deploy_pipeline.sandbox.objects import custom_validation
+from deploy_pipeline.sandbox.objects.selectors import at_path, matches_selector
 from deploy_pipeline.sandbox.schema import Node, data
-from deploy_pipeline.sandbox.selectors import at_path, matches_selector
+from deploy_pipeline.sandbox.typed import quantity
 
 Causes = Iterator[Cause]
 TABLE: Json = data("validation")

@@ -10,9 +10,9 @@ import datetime
 import zlib
 from typing import Any
 
-from deploy_pipeline.sandbox.controllers import Cluster, condition
+from deploy_pipeline.sandbox.controllers.engine import Cluster, condition
 from deploy_pipeline.sandbox.errors import Json
-from deploy_pipeline.sandbox.writes import now
+from deploy_pipeline.sandbox.objects.writes import now
 
 NODE = "sandbox"
 BROKEN = "broken"

@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploy_pipeline.sandbox import quantity
 from deploy_pipeline.sandbox.errors import ApiError, Json, bad_request
 from deploy_pipeline.sandbox.schema import Node, data
+from deploy_pipeline.sandbox.typed import quantity
 
 EMPTY: tuple[Any, ...] = ("", 0, False, [], {})
 FITTING: dict[str, tuple[type, ...]] = {

@@ -11,9 +11,9 @@ from typing import Any
 import jsonpatch
 import jsonpointer
 
-from deploy_pipeline.sandbox.body import read_json
 from deploy_pipeline.sandbox.errors import ApiError, Json, bad_request
 from deploy_pipeline.sandbox.schema import ANYTHING, Node
+from deploy_pipeline.sandbox.typed.body import read_json
 
 ORDER, DELETE_PRIMITIVES = "$setElementOrder/", "$deleteFromPrimitiveList/"
 

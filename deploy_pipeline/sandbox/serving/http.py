@@ -15,10 +15,10 @@ from http import HTTPStatus
 from typing import cast
 from urllib.parse import unquote
 
-from deploy_pipeline.sandbox.api import Api, Stream
-from deploy_pipeline.sandbox.controllers import Engine
+from deploy_pipeline.sandbox.controllers.engine import Engine
 from deploy_pipeline.sandbox.errors import internal, to_json
 from deploy_pipeline.sandbox.request import Answer, Request
+from deploy_pipeline.sandbox.serving.api import Api, Stream
 
 REASONS = {status.value: status.phrase for status in HTTPStatus}
 SERVER = "Server: deploy-pipeline-sandbox (simulated)\r\n"

@@ -11,9 +11,6 @@ import random
 import uuid
 from typing import Any, Literal
 
-from deploy_pipeline.sandbox import ownership, patch, strategy
-from deploy_pipeline.sandbox.body import read_apply
-from deploy_pipeline.sandbox.convert import Conversion, empty_object
 from deploy_pipeline.sandbox.errors import (
     ApiError,
     Json,
@@ -26,11 +23,15 @@ from deploy_pipeline.sandbox.errors import (
     text_of,
 )
 from deploy_pipeline.sandbox.kinds import Kinds, Resource, Target
-from deploy_pipeline.sandbox.merge import problems
-from deploy_pipeline.sandbox.ownership import ManagerId, Managers, Write
+from deploy_pipeline.sandbox.objects import strategy
+from deploy_pipeline.sandbox.objects.store import Store
+from deploy_pipeline.sandbox.objects.validation import validate
 from deploy_pipeline.sandbox.request import Options, Request
-from deploy_pipeline.sandbox.store import Store
-from deploy_pipeline.sandbox.validation import validate
+from deploy_pipeline.sandbox.typed import ownership, patch
+from deploy_pipeline.sandbox.typed.body import read_apply
+from deploy_pipeline.sandbox.typed.convert import Conversion, empty_object
+from deploy_pipeline.sandbox.typed.merge import problems
+from deploy_pipeline.sandbox.typed.ownership import ManagerId, Managers, Write
 
 LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # what rand.String of apimachinery draws from
 APPLY, JSON_PATCH = "application/apply-patch+yaml", "application/json-patch+json"

@@ -16,12 +16,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from deploy_pipeline.sandbox.deletes import delete
 from deploy_pipeline.sandbox.errors import ApiError, Json
 from deploy_pipeline.sandbox.kinds import DEFINITIONS, Target
+from deploy_pipeline.sandbox.objects.deletes import delete
+from deploy_pipeline.sandbox.objects.store import Event, Key
+from deploy_pipeline.sandbox.objects.writes import Writer, now
 from deploy_pipeline.sandbox.request import DeleteOptions, Options
-from deploy_pipeline.sandbox.store import Event, Key
-from deploy_pipeline.sandbox.writes import Writer, now
 
 
 class Cluster:

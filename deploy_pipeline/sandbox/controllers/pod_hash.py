@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deploy_pipeline.sandbox import quantity
 from deploy_pipeline.sandbox.errors import Json
-from deploy_pipeline.sandbox.writes import LETTERS
+from deploy_pipeline.sandbox.objects.writes import LETTERS
+from deploy_pipeline.sandbox.typed import quantity
 
 Layouts = Mapping[str, list[tuple[str, str, str, str, str]]]
 EMPTY: Mapping[str, Any] = {"s": "", "b": False, "S": {}}

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from deploy_pipeline.sandbox import fieldset
 from deploy_pipeline.sandbox.errors import ApiError, Json
-from deploy_pipeline.sandbox.fieldset import Set
-from deploy_pipeline.sandbox.merge import Comparison, compare, merge, remove
 from deploy_pipeline.sandbox.schema import Node
+from deploy_pipeline.sandbox.typed import fieldset
+from deploy_pipeline.sandbox.typed.fieldset import Set
+from deploy_pipeline.sandbox.typed.merge import Comparison, compare, merge, remove
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 KUBECTL = "kubectl"  # the one manager for which the annotation of client-side apply is kept up

@@ -13,16 +13,17 @@ from dataclasses import replace
 
 import yaml
 
-from deploy_pipeline.sandbox import discovery, protobuf, questions, reading
-from deploy_pipeline.sandbox.body import read_object
-from deploy_pipeline.sandbox.deletes import delete, delete_collection
-from deploy_pipeline.sandbox.discovery import Documents
 from deploy_pipeline.sandbox.errors import ApiError, Json, bad_request, method_not_allowed, no_resource
 from deploy_pipeline.sandbox.kinds import DEFINITIONS, Kinds, Resource, Target
+from deploy_pipeline.sandbox.objects.deletes import delete, delete_collection
+from deploy_pipeline.sandbox.objects.store import Event, Store
+from deploy_pipeline.sandbox.objects.writes import APPLY, Writer
 from deploy_pipeline.sandbox.request import Answer, Options, Request
-from deploy_pipeline.sandbox.store import Event, Store
-from deploy_pipeline.sandbox.table import present
-from deploy_pipeline.sandbox.writes import APPLY, Writer
+from deploy_pipeline.sandbox.serving import discovery, questions, reading
+from deploy_pipeline.sandbox.serving.discovery import Documents
+from deploy_pipeline.sandbox.serving.table import present
+from deploy_pipeline.sandbox.typed import protobuf
+from deploy_pipeline.sandbox.typed.body import read_object
 
 TEXT = "text/plain; charset=utf-8"
 YAML = "application/yaml"

@@ -6,11 +6,11 @@ reasons and messages of the deployment controller.
 
 from __future__ import annotations
 
-from deploy_pipeline.sandbox.controllers import Cluster, condition
+from deploy_pipeline.sandbox.controllers.engine import Cluster, condition
+from deploy_pipeline.sandbox.controllers.pod_hash import template_hash
+from deploy_pipeline.sandbox.controllers.pods import find, seconds_since
 from deploy_pipeline.sandbox.errors import Json
-from deploy_pipeline.sandbox.pod_hash import template_hash
-from deploy_pipeline.sandbox.pods import find, seconds_since
-from deploy_pipeline.sandbox.writes import now
+from deploy_pipeline.sandbox.objects.writes import now
 
 REVISION = "deployment.kubernetes.io/revision"
 HASH = "pod-template-hash"

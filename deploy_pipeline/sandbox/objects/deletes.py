@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from deploy_pipeline.sandbox.errors import ApiError, Json, refusal
 from deploy_pipeline.sandbox.kinds import DEFINITIONS, Resource, Target
+from deploy_pipeline.sandbox.objects.store import Store
+from deploy_pipeline.sandbox.objects.writes import now
 from deploy_pipeline.sandbox.request import DeleteOptions
-from deploy_pipeline.sandbox.store import Store
-from deploy_pipeline.sandbox.writes import now
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from deploy_pipeline.sandbox.controllers import Cluster, condition
-from deploy_pipeline.sandbox.deletes import CLEANUP, FOREGROUND, ORPHAN
+from deploy_pipeline.sandbox.controllers.engine import Cluster, condition
 from deploy_pipeline.sandbox.errors import Json
 from deploy_pipeline.sandbox.kinds import DEFINITIONS
+from deploy_pipeline.sandbox.objects.deletes import CLEANUP, FOREGROUND, ORPHAN
 
 CLAIMS = "persistentvolumeclaims"
 FOUND = "All resources successfully discovered"

@@ -13,9 +13,9 @@ from typing import Any
 
 from deploy_pipeline.sandbox.errors import Json
 from deploy_pipeline.sandbox.kinds import Resource
+from deploy_pipeline.sandbox.objects.selectors import at_path
 from deploy_pipeline.sandbox.request import Request
 from deploy_pipeline.sandbox.schema import data
-from deploy_pipeline.sandbox.selectors import at_path
 
 META_V1 = "meta.k8s.io/v1"
 NONE = "<none>"

@@ -1,0 +1,1 @@
+"""The simulated controllers: workloads, pods, garbage collection."""

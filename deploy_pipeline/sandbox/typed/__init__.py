@@ -1,0 +1,1 @@
+"""From bytes to typed objects and back: what a body says, how it is merged, and who owns which field."""
