@@ -13,7 +13,7 @@ from typing import TypeVar
 from deploy_pipeline import process_redaction
 from deploy_pipeline.cluster.apply import Objects
 from deploy_pipeline.cluster.connection import Connection
-from deploy_pipeline.cluster.inventory import Inventories
+from deploy_pipeline.cluster.inventory import Inventories, namespaces_of
 from deploy_pipeline.cluster.labelled import Labelled
 from deploy_pipeline.cluster.lock import ChannelLock, locked_channels
 from deploy_pipeline.cluster.records import Records
@@ -115,9 +115,11 @@ class Cluster:
     def namespaces_of_others(self, channel: str) -> dict[str, str]:
         """The namespaces in which other channels have objects and this one has none, each with such a channel."""
         others = [name for name in locked_channels(self.connection, self.documents) if name != channel]
-        found = {namespace: name for name in others for namespace in self.inventories(name).namespaces()}
-        own = self.inventories(channel).namespaces() if found else frozenset()
-        return {namespace: name for namespace, name in found.items() if namespace not in own}
+        if not others:
+            return {}
+        theirs = namespaces_of(self.documents, [*others, channel])
+        own = theirs.pop(channel)
+        return {namespace: name for name, found in theirs.items() for namespace in found - own}
 
     def records(self, channel: str) -> Records:
         """What was approved and released for a channel."""

@@ -6,7 +6,7 @@ between leaves no object that nobody remembers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -58,6 +58,21 @@ class Inventory:
         return replace(self, members=_merged(self.members, more))
 
 
+def namespaces_of(documents: SystemDocuments, channels: Sequence[str]) -> dict[str, frozenset[str]]:
+    """The namespaces that each channel's apps brought, or have objects in."""
+    found = documents.list_each([f"{_KIND}.{channel}" for channel in channels])
+    return {channel: _namespaces(_by_app(found[f"{_KIND}.{channel}"]).values()) for channel in channels}
+
+
+def _namespaces(inventories: Iterable[Inventory]) -> frozenset[str]:
+    refs = [ref for inventory in inventories for ref in inventory.refs]
+    return frozenset(ref.namespace or ref.name for ref in refs if ref.namespace or ref.kind == "Namespace")
+
+
+def _by_app(documents: Mapping[str, Any]) -> dict[str, Inventory]:
+    return {document["app"]: _from_json(document) for document in documents.values() if document}
+
+
 class Inventories:
     """The inventories of the apps of one channel, in the cluster."""
 
@@ -67,13 +82,7 @@ class Inventories:
 
     def all(self) -> dict[str, Inventory]:
         """Every app of the channel that owns something, by name."""
-        found = self._documents.list(f"{_KIND}.{self._channel}").values()
-        return {document["app"]: _from_json(document) for document in found if document}
-
-    def namespaces(self) -> frozenset[str]:
-        """The namespaces that the channel's apps brought, or have objects in."""
-        refs = [ref for inventory in self.all().values() for ref in inventory.refs]
-        return frozenset(ref.namespace or ref.name for ref in refs if ref.namespace or ref.kind == "Namespace")
+        return _by_app(self._documents.list(f"{_KIND}.{self._channel}"))
 
     def put(self, inventory: Inventory) -> None:
         """Replace the inventory of one app."""

@@ -11,7 +11,7 @@ import base64
 import json
 import secrets
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from deploy_pipeline.cluster.connection import Answer, Connection
@@ -20,6 +20,7 @@ from deploy_pipeline.errors import ClusterUnreachable, RaceLost, RefusedError
 _LABELS = {"app.kubernetes.io/managed-by": "deploy-pipeline"}
 _KIND_LABEL = "deploy-pipeline.io/document"
 _TRIES = 10
+_KINDS_A_LIST = 50  # the selector is part of a URL
 _LARGEST = 900_000
 _MASK_KEY = "deploy-pipeline-mask-key"
 
@@ -42,15 +43,24 @@ class SystemDocuments:
         return _unpack(live) if live else None
 
     def list(self, kind: str) -> dict[str, Any]:
-        """All documents of one kind, by name.
+        """All documents of one kind, by name."""
+        return self.list_each([kind])[kind]
+
+    def list_each(self, kinds: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """All documents of some kinds, by kind and name.
 
         The name of each begins with its kind: an account that may write some names only cannot make a document of
         another kind by its label.
         """
-        answer = self._connection.get(f"{self.base}/configmaps", {"labelSelector": f"{_KIND_LABEL}={kind}"})
-        items = self.checked(answer, kind).body.get("items") or ()
-        named = ((item["metadata"]["name"], item) for item in items)
-        return {name: _unpack(item) for name, item in named if name.startswith(f"{kind}.")}
+        found: dict[str, dict[str, Any]] = {kind: {} for kind in kinds}
+        for start in range(0, len(kinds), _KINDS_A_LIST):
+            some = ",".join(kinds[start : start + _KINDS_A_LIST])
+            answer = self._connection.get(f"{self.base}/configmaps", {"labelSelector": f"{_KIND_LABEL} in ({some})"})
+            for item in self.checked(answer, some).body.get("items") or ():
+                kind, name = item["metadata"]["labels"][_KIND_LABEL], item["metadata"]["name"]
+                if name.startswith(f"{kind}."):
+                    found[kind][name] = _unpack(item)
+        return found
 
     def change(self, kind: str, name: str, change: Callable[[Any], Any], *, missing: bool = False) -> Any:
         """Replace a document by ``change(what it is now)``, atomically; ``change`` may run more than once.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from deploy_pipeline.cluster.objects import ObjectRef
 from deploy_pipeline.cluster.records import Approval, ReleaseRecord, ReleaseState
 from deploy_pipeline.errors import ChannelLocked, ClusterUnreachable, RaceLost
 from deploy_pipeline.sandbox import SandboxCluster
+from tests.support.api_gate import gate
 
 
 @pytest.fixture
@@ -170,3 +172,18 @@ def test_a_label_alone_makes_no_document_of_another_kind(cluster: Cluster) -> No
     forged: dict[str, Any] = {"app": "forged", "driver": "kustomize", "helm_release": None, "members": []}
     cluster.documents.change("inventory.test", "review.test.1", lambda _: forged)
     assert set(inventories.all()) == {"web"}
+
+
+def test_the_namespaces_of_all_channels_take_few_requests(kubeconfig: Path, tmp_path: Path) -> None:
+    """A cluster may have hundreds of channels; one that shares a namespace with another has it, too."""
+    with gate(kubeconfig, tmp_path / "gated") as gated:
+        cluster = Cluster(gated.kubeconfig, None, "deploy-pipeline")
+        for number in range(60):
+            channel, namespace = f"channel-{number}", "shared" if number < 2 else f"space-{number}"
+            with cluster.lock(channel).held("test", 5):
+                member = Member("v1", ObjectRef("", "ConfigMap", namespace, "a"))
+                cluster.inventories(channel).put(Inventory("web", "kustomize", (member,)))
+        gated.seen.clear()
+        found = cluster.namespaces_of_others("channel-0")
+    assert found == {f"space-{number}": f"channel-{number}" for number in range(2, 60)}
+    assert Counter(request.resource for request in gated.seen) == {"leases": 1, "configmaps": 2}
