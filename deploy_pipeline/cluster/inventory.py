@@ -89,7 +89,10 @@ class Inventories:
         self._documents.change(f"{_KIND}.{self._channel}", self._name(inventory.app), lambda _: _to_json(inventory))
 
     def grow(self, inventory: Inventory, known: Inventory | None = None) -> Inventory:
-        """Add to the inventory of one app, ``known`` to be this; nothing leaves it. Returns what it is then."""
+        """Add to the inventory of one app; nothing leaves it. Returns what it is then.
+
+        ``known`` is what it was when the release was planned, None if there was none.
+        """
         grown = self._documents.change(
             f"{_KIND}.{self._channel}",
             self._name(inventory.app),

@@ -286,3 +286,22 @@ def test_a_namespace_deleted_in_the_foreground_takes_its_contents_along(client: 
     client.send("DELETE", "/api/v1/namespaces/a", options)
     until(lambda: client.send("GET", "/api/v1/namespaces/a").code, lambda code: bool(code == 404))
     assert not [item for item in client.get("/api/v1/configmaps")["items"] if item["metadata"]["namespace"] == "a"]
+
+
+def test_an_apply_that_says_nothing_owns_nothing(client: Client) -> None:
+    """An entry without fields would be one more owner than the server knows."""
+    bare = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}
+    assert "managedFields" not in client.apply(f"{MAPS}/a", bare).body["metadata"]
+    assert "managedFields" not in client.get(f"{MAPS}/a")["metadata"]
+
+
+def test_what_a_client_says_of_owners_is_stored_in_the_form_of_the_server(client: Client) -> None:
+    """A client may rewrite who owns what; the order and the empty members of its sets are not kept."""
+    made = client.apply(f"{MAPS}/a", config_map(data={"a": "1", "b": "1"})).body
+    (entry,) = made["metadata"]["managedFields"]
+    fields = {"f:data": {"f:b": {".": {}}, "f:a": None}}
+    made["metadata"]["managedFields"] = [{**entry, "manager": "other", "fieldsV1": fields}]
+    made["data"]["c"] = "1"
+    stored = client.send("PUT", f"{MAPS}/a?fieldManager=x", made).body["metadata"]["managedFields"]
+    (other,) = (found for found in stored if found["manager"] == "other")
+    assert other["fieldsV1"] == {"f:data": {"f:a": {}, "f:b": {}}}

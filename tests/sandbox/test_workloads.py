@@ -169,3 +169,11 @@ def test_kubectl_and_helm_wait_for_what_gets_ready(shell: Any, tmp_path: Any) ->
     assert "successfully rolled out" in status.stdout, status.stderr
     bad = shell("helm", "upgrade", "c", str(chart), "--wait", "--timeout", "8s", "--set", "image=x/broken:1")
     assert bad.returncode != 0
+
+
+def test_pods_of_a_template_with_a_name_have_names_of_their_own(client: Client) -> None:
+    """The name in a pod template says nothing, as on a real cluster."""
+    spec = workload("Deployment", replicas=2)
+    spec["spec"]["template"]["metadata"]["name"] = "fixed"
+    client.apply(f"{APPS}/deployments/web", spec)
+    until(lambda: client.get(f"{APPS}/deployments/web"), lambda v: v["status"].get("availableReplicas") == 2)

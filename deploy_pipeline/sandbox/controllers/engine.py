@@ -182,7 +182,10 @@ class Engine:
         value = self._cluster.store.get(*key)
         if value is None:
             return None
-        if self._leaving(self._cluster, key.resource, value):
-            return None if self._cluster.store.get(*key) in (None, value) else 0.0
+        done = self._leaving(self._cluster, key.resource, value)
+        if self._cluster.store.get(*key) is not value:
+            return 0.0  # the rest is for what it is now
+        if done:
+            return None
         reconcile = self._reconcilers.get(key.resource)
         return reconcile(self._cluster, value) if reconcile else None

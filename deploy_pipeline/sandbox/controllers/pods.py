@@ -44,7 +44,8 @@ def make_pod(cluster: Cluster, owner: Json, labels: Json, name: str = "") -> Non
     """A pod of the owner's template; without a name it gets one that begins with the owner's."""
     template = owner["spec"]["template"]
     named = {"name": name} if name else {"generateName": owner["metadata"]["name"] + "-"}
-    metadata = {**template["metadata"], "labels": {**template["metadata"].get("labels", {}), **labels}, **named}
+    common = {key: value for key, value in template["metadata"].items() if key not in ("name", "generateName")}
+    metadata = {**common, "labels": {**template["metadata"].get("labels", {}), **labels}, **named}
     cluster.create(PODS, owner, {"metadata": metadata, "spec": template["spec"]})
 
 
@@ -60,7 +61,7 @@ def pod(cluster: Cluster, value: Json) -> float | None:
     status = _succeeded(value) if ends else _waiting(value, broken[0]) if broken else _running(value)
     new = {**value, "spec": {**spec, "nodeName": NODE}, "status": {**value["status"], **status}}
     cluster.update(PODS, value, new)
-    return None if ends else cluster.rollout_seconds
+    return 0.0 if phase == "Pending" and not broken else None  # it may end now that it runs
 
 
 def _state(value: Json, container_state: Json, reason: str = "") -> Json:

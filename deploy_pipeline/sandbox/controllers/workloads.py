@@ -156,7 +156,7 @@ def _job_status(cluster: Cluster, value: Json, succeeded: int, wanted: int) -> f
     if end:
         status["conditions"] = [condition(None, kind, "True", *end[2:]) for kind in end[:2]]
     cluster.update("jobs.batch", value, {**value, "status": status})
-    return 0.0 if end else left
+    return 0.0 if end else left  # a time to live begins with the end
 
 
 def service(cluster: Cluster, value: Json) -> float | None:

@@ -211,7 +211,7 @@ class Writer:
             return live
         manager = ManagerId("kube-controller-manager", "Update", subresource, resource.group_version)
         write = Write(manager, resource.group_version, now(), resource.node, "all")
-        managers = ownership.update(before, after, ownership.decode(live), write)
+        managers = ownership.update(before, after, ownership.decode(live, stored=True), write)
         return self.store.put(resource.key, _owned(after, managers))
 
 

@@ -31,6 +31,12 @@ NOT_FOUND = Answer(404, "404 page not found\n", media_type=TEXT)
 Stream = Iterator[Json | None]
 
 
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: object) -> bool:
+        """Stored objects share parts; nobody needs to see that."""
+        return True
+
+
 class Api:
     """Everything under one server address."""
 
@@ -55,8 +61,9 @@ class Api:
             answer = self._route(request)
         except ApiError as error:
             answer = Answer(error.code, error.body)
-        if isinstance(answer, Answer) and isinstance(answer.body, dict) and request.accept.startswith(YAML):
-            return replace(answer, body=yaml.safe_dump(answer.body, width=math.inf), media_type=YAML)
+        wanted = request.accept.partition(",")[0].partition(";")[0].strip().lower()
+        if isinstance(answer, Answer) and isinstance(answer.body, dict) and wanted == YAML:
+            return replace(answer, body=yaml.dump(answer.body, Dumper=_Dumper, width=math.inf), media_type=YAML)
         return answer
 
     def _route(self, request: Request) -> Answer | Stream:

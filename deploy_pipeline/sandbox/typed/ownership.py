@@ -73,19 +73,16 @@ _SYSTEM = "name namespace creationTimestamp selfLink uid clusterName generation 
 STRIPPED = {("f:apiVersion",), ("f:kind",), ("f:metadata",), *(("f:metadata", f"f:{n}") for n in _SYSTEM.split())}
 
 
-def decode(value: Json) -> Managers:
-    """From `metadata.managedFields` of an object."""
+def decode(value: Json, *, stored: bool = False) -> Managers:
+    """From `metadata.managedFields` of an object; what is `stored` was encoded here, and need not be again."""
     managers: Managers = {}
     for entry in value.get("metadata", {}).get("managedFields") or ():
         operation, version = entry.get("operation", ""), entry.get("apiVersion", "")
         same = version if operation == "Update" else ""
         manager = ManagerId(entry.get("manager", ""), operation, entry.get("subresource", ""), same)
-        managers[manager] = Owned(
-            frozenset(fieldset.decode(entry.get("fieldsV1") or {})),
-            version,
-            entry.get("time", ""),
-            entry.get("fieldsV1"),
-        )
+        fields = entry.get("fieldsV1") or {}
+        encoded = fields if stored else None
+        managers[manager] = Owned(frozenset(fieldset.decode(fields)), version, entry.get("time", ""), encoded)
     return managers
 
 
@@ -93,7 +90,8 @@ def sent(live: Json, new: Json) -> Managers:
     """The owners before an update: a client may rewrite them, and `[{}]` forgets them all."""
     if new["metadata"].get("managedFields") == [{}]:
         return {}
-    return decode(new) or decode(live)
+    given, known = decode(new), decode(live, stored=True)
+    return given if given and given != known else known
 
 
 def encode(managers: Managers) -> list[Json]:
@@ -148,7 +146,7 @@ def update(live: Json, new: Json, managers: Managers, write: Write) -> Managers:
 
 def server_side_apply(live: Json, config: Json, write: Write, *, force: bool) -> tuple[Json, Managers]:
     """The merged object without its owners, and the new owners; 409 where other managers are in the way."""
-    managers, before = decode(live), without_managed_fields(live)
+    managers, before = decode(live, stored=True), without_managed_fields(live)
     if not managers and live["metadata"].get("uid"):  # written before anybody kept track
         unknown = ManagerId("before-first-apply", "Update", "", write.version)
         managers = update({}, before, {}, replace(write, manager=unknown))
@@ -165,7 +163,8 @@ def server_side_apply(live: Json, config: Json, write: Write, *, force: bool) ->
 def first_apply(config: Json, write: Write) -> Managers:
     """Who owns what of an object that an apply makes."""
     fields = write.mine(frozenset(fieldset.of_value(config, write.node)))
-    return {write.manager: Owned(fields - STRIPPED, write.version, write.time)}
+    owned = Owned(fields - STRIPPED, write.version, write.time)
+    return {write.manager: owned} if owned.fields else {}
 
 
 def apply(live: Json, config: Json, managers: Managers, write: Write) -> tuple[Json, Managers, Managers]:
