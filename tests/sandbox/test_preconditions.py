@@ -299,7 +299,7 @@ def test_what_a_client_says_of_owners_is_stored_in_the_form_of_the_server(client
     """A client may rewrite who owns what; the order and the empty members of its sets are not kept."""
     made = client.apply(f"{MAPS}/a", config_map(data={"a": "1", "b": "1"})).body
     (entry,) = made["metadata"]["managedFields"]
-    fields = {"f:data": {"f:b": {".": {}}, "f:a": None}}
+    fields: Any = {"f:data": {"f:b": {".": {}}, "f:a": None}}
     made["metadata"]["managedFields"] = [{**entry, "manager": "other", "fieldsV1": fields}]
     made["data"]["c"] = "1"
     stored = client.send("PUT", f"{MAPS}/a?fieldManager=x", made).body["metadata"]["managedFields"]
