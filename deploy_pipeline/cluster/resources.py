@@ -45,6 +45,9 @@ class Resources:
 
     def find(self, api_version: str, kind: str) -> Resource | None:
         """The resource of a kind, or None when the cluster does not serve it (yet)."""
+        found = self._versions.get(api_version, {}).get(kind)
+        if found:
+            return found
         with self._lock:
             known = self._versions.get(api_version)
             if known is None or kind not in known:

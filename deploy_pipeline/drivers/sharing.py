@@ -177,4 +177,6 @@ def _with_warnings(plan: AppPlan) -> AppPlan:
         if change.ref.kind == "CustomResourceDefinition" and any(".schema." in field.path for field in change.fields)
         if change.operation is Operation.UPDATE
     )
-    return replace(plan, changes=replace(plan.changes, warnings=(*plan.changes.warnings, *warnings)))
+    return (
+        replace(plan, changes=replace(plan.changes, warnings=(*plan.changes.warnings, *warnings))) if warnings else plan
+    )

@@ -45,10 +45,12 @@ def _fields(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str
                 for index, volume in enumerate(inner):
                     source = volume.get("image") if isinstance(volume, dict) else None
                     yield from _of_list([source], (*path, key, index, "image"), "reference", positions=False)
-            yield from _fields(inner, (*path, key))
+            if isinstance(inner, (dict, list)):
+                yield from _fields(inner, (*path, key))
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            yield from _fields(inner, (*path, index))
+            if isinstance(inner, (dict, list)):
+                yield from _fields(inner, (*path, index))
 
 
 def _of_list(

@@ -70,6 +70,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, server: Server) -> None:
         self._server = server
         self._received = b""
+        self._needed = 0  # bytes; clients send the head of a request and its body one after the other
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -82,8 +83,13 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         try:
-            while not self._transport.is_closing() and (found := read_request(self._received)):
+            while len(self._received) >= self._needed and not self._transport.is_closing():
+                found = read_request(self._received)
+                if isinstance(found, int):
+                    self._needed = found
+                    return
                 request, self._received = found
+                self._needed = 1
                 self._respond(request)
         except ValueError:  # the client does not speak HTTP
             self._transport.close()
@@ -116,26 +122,30 @@ class _Connection(asyncio.Protocol):
             self._server.loop.call_soon_threadsafe(self._transport.write, text.encode())
 
 
-def read_request(received: bytes) -> tuple[Request, bytes] | None:
-    """The first request of what was received, and what follows it; None while it is incomplete. Raises ValueError."""
+def read_request(received: bytes) -> tuple[Request, bytes] | int:
+    """The first request of what was received, and what follows it; how many bytes it has at least while incomplete.
+
+    Raises ValueError.
+    """
     head, end, rest = received.partition(END_OF_HEAD)
     if not end:
         if len(received) > LONGEST_HEAD:
             raise ValueError("the head of a request does not end")
-        return None
+        return len(received) + 1
     first, *lines = head.decode("latin-1").split("\r\n")
     method, target, _ = first.split(" ", 2)
     pairs = (line.partition(":") for line in lines)
     headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
     if "chunked" in headers.get("transfer-encoding", "").lower():
-        unpacked = _unchunked(rest)
+        unpacked, needed = _unchunked(rest), len(received) + 1
     else:
         length = int(headers.get("content-length") or 0)
         if length < 0:
             raise ValueError("a body has no negative length")
         unpacked = (rest[:length], rest[length:]) if len(rest) >= length else None
+        needed = len(received) - len(rest) + length
     if unpacked is None:
-        return None
+        return needed
     path, _, query = target.partition("?")
     return Request(method, unquote(path), query, headers, unpacked[0]), unpacked[1]
 
