@@ -2,7 +2,7 @@
 
 Each side has a sandbox cluster of its own, run by the same code in a process of its own. The loop is what stands in
 most CI scripts: one ``kubectl diff -k`` and one ``kubectl apply -k`` for each app. It does less: it neither waits until
-anything is ready, nor prunes, nor records. Rollouts take 50 ms, so that what we wait for weighs little.
+anything is ready, nor prunes, nor records. Pods are ready at once, as how long containers start is neither's doing.
 """
 
 from __future__ import annotations
