@@ -108,6 +108,8 @@ def plain(value: Any) -> Any:
         return value.value
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
+    if hasattr(value, "_asdict"):  # a named tuple
+        return plain(value._asdict())
     if isinstance(value, (list, tuple)):
         return [plain(inner) for inner in value]
     return value.isoformat() if isinstance(value, datetime) else value

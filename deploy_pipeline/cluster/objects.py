@@ -7,8 +7,7 @@ through several versions, and an inventory must still know it after its version 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 Manifest = dict[str, Any]
 
@@ -42,8 +41,7 @@ _FIRST = (
 _RANK = {kind: rank for rank, kind in enumerate(_FIRST)}
 
 
-@dataclass(frozen=True, order=True)
-class ObjectRef:
+class ObjectRef(NamedTuple):
     """Names one object of a cluster; ``namespace`` is empty for cluster-wide kinds."""
 
     group: str

@@ -127,7 +127,7 @@ class AppPlan:
         none = (step for step in self.steps if step.change.operation is Operation.NONE)
         return {step.change.ref: step.live for step in none if step.live is not None}
 
-    @property
+    @cached_property
     def wanted(self) -> tuple[Manifest, ...]:
         """Every object that must be there and ready in the end."""
         return tuple(step.manifest for step in self.steps) + self.watched

@@ -64,7 +64,7 @@ OTHERS = {
     "one change less, though no release has begun": change_set(UPDATE, CREATE),
     "another value": change_set(replace(UPDATE, fields=(IMAGE, replace(REPLICAS, after="3"))), CREATE, PRUNE),
     "another value before": change_set(replace(UPDATE, fields=(IMAGE, replace(REPLICAS, before="5"))), CREATE, PRUNE),
-    "one object more": change_set(UPDATE, CREATE, PRUNE, ObjectChange(replace(OLD, name="x"), Operation.PRUNE)),
+    "one object more": change_set(UPDATE, CREATE, PRUNE, ObjectChange(OLD._replace(name="x"), Operation.PRUNE)),
     "another app": change_set(UPDATE, CREATE, PRUNE, app="other"),
     "another cluster": replace(APPROVED, cluster="uid-2"),
     "another secret": replace(APPROVED, secrets=(SecretVersion("token", "f00"),)),
@@ -129,7 +129,7 @@ def test_a_creation_may_show_more_once_its_namespace_is_there(records: Records) 
 NOT_THE_REST = {
     "a field that ends otherwise": change_set(replace(UPDATE, fields=(replace(IMAGE, after='"3"'),))),
     "a field nobody approved": change_set(replace(UPDATE, fields=(FieldChange("spec.paused", "true", "false"),))),
-    "an object nobody approved": change_set(ObjectChange(replace(OLD, name="x"), Operation.CREATE)),
+    "an object nobody approved": change_set(ObjectChange(OLD._replace(name="x"), Operation.CREATE)),
     "created instead of updated": change_set(replace(UPDATE, operation=Operation.CREATE)),
     "pruned instead of updated": change_set(ObjectChange(WEB, Operation.PRUNE)),
     "created instead of pruned": change_set(ObjectChange(OLD, Operation.CREATE)),

@@ -55,7 +55,7 @@ def test_every_intended_change_touches_the_digest() -> None:
         change_set(replace(UPDATE, fields=())),
         change_set(replace(UPDATE, fields=(replace(IMAGE, before='"web:0"'),))),
         change_set(replace(UPDATE, fields=(replace(IMAGE, after='"web:3"'),))),
-        change_set(replace(UPDATE, ref=replace(DEPLOYMENT, namespace="other"))),
+        change_set(replace(UPDATE, ref=DEPLOYMENT._replace(namespace="other"))),
         change_set(UPDATE, channel="prod"),
         change_set(UPDATE, cluster="uid-2"),
         change_set(UPDATE, tree="b" * 40),
