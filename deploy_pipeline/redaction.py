@@ -71,8 +71,10 @@ class Redactor:
 
         A mask is made of the very text it stands for: whatever of that changes, shows.
         """
-        with self._lock:
-            self._finder = finder = self._finder or Finder(self._forms)
+        finder = self._finder
+        if finder is None:
+            with self._lock:
+                self._finder = finder = self._finder or Finder(self._forms)
         shown, end = [], 0
         for start, stop in finder.spans(text):
             shown += [text[end:start], self._mask(text[start:stop].encode(errors="surrogatepass"))]

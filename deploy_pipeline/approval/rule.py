@@ -33,8 +33,10 @@ def verify(
         raise ApprovalError(
             f"commit {commit[:12]} has tree {change_set.tree[:12]}, approved was {approval.tree[:12]}", hint=_ASK_AGAIN
         )
+    if change_set.digest == approval.digest:
+        return approval
     approved = ChangeSet.from_json(approval.change_set)
-    if change_set.digest != approval.digest and not _continues(approved, change_set, commit, history):
+    if not _continues(approved, change_set, commit, history):
         raise ApprovalError(
             f"the release of {change_set.channel} would not do what {approval.approved_by} approved"
             f" ({approval.digest[:19]}… then, {change_set.digest[:19]}… now)",

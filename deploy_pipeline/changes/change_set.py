@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 from deploy_pipeline.cluster.objects import ObjectRef
@@ -116,7 +117,7 @@ class ChangeSet:
         """Number of objects by operation over all apps."""
         return _counts(change for app in self.apps for change in app.objects)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """``sha256:…`` over cluster, tree, secrets and every intended change; the same in every process."""
         text = json.dumps(self._intent(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)

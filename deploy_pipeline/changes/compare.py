@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deploy_pipeline.changes.change_set import FieldChange
@@ -42,8 +42,9 @@ def field_changes(
     states = [_normal(state, redactor) if state else {} for state in (before, after)]
     if before and after and _json(states[0]) == _json(states[1]):
         return ()
-    old, new = (dict(_leaves(state)) if state else {} for state in states)
-    old, new = _without_filled(old, new), _without_filled(new, old)
+    old, new = (_leaves(state) if state else {} for state in states)
+    if old and new:
+        old, new = _without_filled(old, new), _without_filled(new, old)
     changed = sorted(path for path in old.keys() | new.keys() if _differs(path, old.get(path), new.get(path)))
     return tuple(
         FieldChange(redactor.redact(path), _shown(old.get(path), redactor), _shown(new.get(path), redactor))
@@ -64,18 +65,25 @@ def _normal(state: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
     return redactor.mask_object(without_server_fields(state))
 
 
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+def _leaves(value: Any) -> dict[str, str]:
     """Path and canonical JSON of every value that is no container, or an empty one."""
-    if isinstance(value, Mapping) and value:
-        for key in value:
-            yield from _leaves(value[key], join_path(path, str(key)))
-    elif isinstance(value, list) and value:
-        for label, item in zip(labels(value), value, strict=True):
-            yield from _leaves(item, element_path(path, label))
-        if names := _names(value):
-            yield path + _ORDER, _json(names)
+    found: dict[str, str] = {}
+    _collect(value, "", found)
+    return found
+
+
+def _collect(value: Any, path: str, found: dict[str, str]) -> None:
+    if value and isinstance(value, dict):
+        for key, inner in value.items():
+            _collect(inner, join_path(path, str(key)), found)
+    elif value and isinstance(value, list):
+        names = _names(value)
+        for label, item in zip(names or _positions(value), value, strict=True):
+            _collect(item, element_path(path, label), found)
+        if names:
+            found[path + _ORDER] = _json(names)
     else:
-        yield path, _json(value)
+        found[path] = _json(value)
 
 
 def _without_filled(leaves: dict[str, str], other: Mapping[str, str]) -> dict[str, str]:
@@ -112,7 +120,11 @@ def _names(items: Sequence[Any]) -> list[str] | None:
 
 def labels(items: Sequence[Any]) -> list[str]:
     """By what the elements of a list are told apart: their names, else their positions."""
-    return _names(items) or [str(position) for position in range(len(items))]
+    return _names(items) or _positions(items)
+
+
+def _positions(items: Sequence[Any]) -> list[str]:
+    return [str(position) for position in range(len(items))]
 
 
 def join_path(path: str, key: str) -> str:

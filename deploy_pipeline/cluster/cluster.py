@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
 from deploy_pipeline import process_redaction
 from deploy_pipeline.cluster.apply import Objects
@@ -18,13 +15,10 @@ from deploy_pipeline.cluster.labelled import Labelled
 from deploy_pipeline.cluster.lock import ChannelLock, locked_channels
 from deploy_pipeline.cluster.records import Records
 from deploy_pipeline.cluster.resources import Resources
+from deploy_pipeline.cluster.side_by_side import SideBySide
 from deploy_pipeline.cluster.system import SystemDocuments
 from deploy_pipeline.errors import ClusterUnreachable
 from deploy_pipeline.redaction import Redactor
-
-_THREADS = 16
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 
 class Cluster:
@@ -42,25 +36,7 @@ class Cluster:
         self.connection = Connection(kubeconfig, context)
         self.resources = Resources(self.connection)
         self.documents = SystemDocuments(self.connection, system_namespace)
-
-    def side_by_side(self, work: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
-        """The work for each item, at once as far as the connection allows; the results, or the first error, in order.
-
-        The work must not use this again: it would wait for threads that wait for it.
-        """
-        if len(items) < 2:
-            return [work(item) for item in items]
-        futures = [self._threads.submit(work, item) for item in items]
-        try:
-            return [future.result() for future in futures]
-        finally:
-            for future in futures:
-                future.cancel()
-            wait(futures)
-
-    @cached_property
-    def _threads(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="objects")
+        self.side_by_side = SideBySide()
 
     @cached_property
     def uid(self) -> str:

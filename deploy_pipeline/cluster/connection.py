@@ -1,12 +1,12 @@
 """One pooled connection to one Kubernetes API server, through the official Python client.
 
-The client's configuration does what it does well (kubeconfig, contexts, in-cluster accounts, token refresh, TLS);
-requests go through its connection pool as plain JSON, because the generated model classes would drop fields they do
-not know.
+The client's configuration does what it does well (kubeconfig, contexts, in-cluster accounts, token refresh); requests
+are plain JSON, because the generated model classes would drop fields they do not know.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import threading
 import time
@@ -16,17 +16,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-import urllib3
-
 from deploy_pipeline import process_redaction
+from deploy_pipeline.cluster.transport import Transport
 from deploy_pipeline.errors import ClusterUnreachable, SettingsError
 from kubernetes import client, config
 
 APPLY_PATCH = "application/apply-patch+yaml"
-_TIMEOUT = urllib3.Timeout(connect=5, read=60)
-_POOL_SIZE = 128  # each app that waits has a thread, and asks now and then
 _IDEMPOTENT_TRIES = 3
 _LONGEST_MESSAGE = 500
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 # A plugin that fails, is not there, or prints something else than credentials: the client has no common type for them.
 _NO_CREDENTIALS = (config.ConfigException, OSError, LookupError, ValueError, TypeError, AttributeError)
 
@@ -78,8 +76,8 @@ class Connection:
 
     def __init__(self, kubeconfig: Path | None = None, context: str | None = None) -> None:
         self._configuration = _load(kubeconfig, context)
+        self._transport = Transport(self._configuration)
         self._client = client.ApiClient(self._configuration)
-        self._pool = self._client.rest_client.pool_manager.connection_from_url(self._configuration.host)
         self._prefix = urlsplit(self._configuration.host).path.rstrip("/")
         self._auth = threading.Lock()
 
@@ -112,8 +110,8 @@ class Connection:
                 time.sleep(0.2 * 2**attempt)
             try:
                 answer = self._once(method, path, query, body, content_type)
-            except urllib3.exceptions.HTTPError as error:
-                problem = _plain(error)
+            except (OSError, http.client.HTTPException) as error:
+                problem = f"{type(error).__name__}: {error}"
             else:
                 if not answer.is_transient:
                     return answer
@@ -131,9 +129,9 @@ class Connection:
         data = None
         if body is not None:
             headers["Content-Type"] = content_type
-            data = json.dumps(body).encode()
-        response = self._pool.urlopen(method, target, body=data, headers=headers, timeout=_TIMEOUT, retries=False)
-        return Answer(response.status, _parse(response.data))
+            data = _encode(body).encode()
+        status, content = self._transport.send(method, target, data, headers)
+        return Answer(status, _parse(content))
 
     def _authenticate(self, headers: dict[str, str], fields: list[tuple[str, str]]) -> None:
         """Add the credentials, which refreshes tokens in place and may run a plugin that the kubeconfig names."""
@@ -151,7 +149,6 @@ class Connection:
 
 def _load(kubeconfig: Path | None, context: str | None) -> client.Configuration:
     configuration = client.Configuration()
-    configuration.connection_pool_maxsize = _POOL_SIZE
     try:
         if kubeconfig is None and context is None and not _has_default_kubeconfig():
             config.load_incluster_config(client_configuration=configuration)
@@ -185,8 +182,3 @@ def _words(path: str, answer: Answer) -> str:
     if "/secrets" in path or not answer.body.get("message"):
         return ""
     return ": " + process_redaction.redact(" ".join(answer.message.split()))[:_LONGEST_MESSAGE]
-
-
-def _plain(error: urllib3.exceptions.HTTPError) -> str:
-    reason = getattr(error, "reason", None) or error
-    return f"{type(reason).__name__}: {str(reason).rpartition(': ')[2]}"

@@ -37,7 +37,7 @@ def apply_steps(target: Target, steps: Iterable[Step], before_write: Callable[[]
 
     changing = (step for step in steps if step.change.operation is not Operation.NONE)
     ranks = groupby(changing, key=lambda step: step.change.ref.rank)
-    return dict(pair for _, group in ranks for pair in target.cluster.side_by_side(apply, list(group)))
+    return dict(pair for _, group in ranks for pair in target.cluster.side_by_side.each(apply, list(group)))
 
 
 def _apply(target: Target, step: Step, before_write: Callable[[], None]) -> Manifest:

@@ -93,7 +93,7 @@ def _plan_chart(target: Target, chart: Chart) -> Sequence[Step]:
     def planned(manifest: Manifest) -> Step:
         return plan_step(target, manifest, _MANAGER, givers=givers, attempt=attempt)
 
-    return target.cluster.side_by_side(planned, chart.objects)
+    return target.cluster.side_by_side.each(planned, chart.objects)
 
 
 def _ready_for_helm(planned: AppPlan, before_write: Callable[[], None]) -> AppPlan:

@@ -35,7 +35,7 @@ def plan_objects(target: Target, manifests: Sequence[Manifest]) -> tuple[Step, .
     Raises ManifestRejected, OwnedByAnother.
     """
     namespaces = [replace(plan_step(target, m), owned=False) for m in _missing_namespaces(target, manifests)]
-    steps = [*namespaces, *target.cluster.side_by_side(lambda manifest: plan_step(target, manifest), manifests)]
+    steps = [*namespaces, *target.cluster.side_by_side.each(lambda manifest: plan_step(target, manifest), manifests)]
     return tuple(sorted(steps, key=lambda step: (step.change.ref.rank, step.change.ref)))
 
 

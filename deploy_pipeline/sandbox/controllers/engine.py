@@ -1,9 +1,9 @@
 """The engine of the simulated controllers: it reconciles objects when something happened, in between of requests.
 
 Every write tells the engine about its object; objects somebody controls, and objects on their way out, get a turn. A
-reconciler looks at the state there is and moves it one step; its own writes to the object do not call it again. What
-has to happen later (a pod gets ready, a deadline passes) is asked for by returning the seconds until then. All state is
-in the store, so a restarted sandbox goes on where it was.
+reconciler looks at the state there is and moves it one step; what it writes itself does not call it again. What has to
+happen later (a pod gets ready, a deadline passes) is asked for by returning the seconds until then. All state is in the
+store, so a restarted sandbox goes on where it was.
 """
 
 from __future__ import annotations
@@ -137,7 +137,8 @@ class Engine:
         if reconciled and not gone and itself != self._turning:
             yield itself
         for owner in metadata.get("ownerReferences", ()):
-            if key := store.by_uid(owner["uid"]):
+            key = store.by_uid(owner["uid"])
+            if key and (gone or key != self._turning):
                 yield key
         if gone or "deletionTimestamp" in metadata:
             yield from store.dependents(metadata["uid"])

@@ -24,11 +24,13 @@ def _report(cluster: Cluster, resource: str, value: Json, always: Json, unless_z
 
 
 def replica_set(cluster: Cluster, value: Json) -> float | None:
-    """Keep as many pods as wanted."""
+    """Keep as many pods as wanted; new ones are reported a moment later, as most of what happens to them is then."""
     pods = [p for p in cluster.owned(value, PODS) if is_active(p)]
     wanted = value["spec"].get("replicas", 1)
-    for _ in range(wanted - len(pods)):
-        make_pod(cluster, value, {})
+    if len(pods) < wanted:
+        for _ in range(wanted - len(pods)):
+            make_pod(cluster, value, {})
+        return 0.0
     for surplus in sorted(pods, key=is_ready)[: max(0, len(pods) - wanted)]:
         cluster.delete(PODS, surplus)
     pods = cluster.owned(value, PODS)

@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS objects (
 ) WITHOUT ROWID;
 """
 SAVE = "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)"
-REVISION = ("", "", "revision")  # the row that keeps the counter
+REVISION = ("", "", "revision")  # the row that keeps the number of the last removal
 
 
 class Key(NamedTuple):
@@ -71,7 +71,8 @@ class Store:
         self._collections: dict[str, _Collection] = {}
         self._database = _open(folder / "objects.sqlite")
         rows = {Key(*key): json.loads(body) for *key, body in self._database.execute("SELECT * FROM objects")}
-        self.revision = int(rows.pop(Key(*REVISION), 0))
+        numbers = [rows.pop(Key(*REVISION), 0), *(value["metadata"]["resourceVersion"] for value in rows.values())]
+        self.revision = max(map(int, numbers))
         self._epoch = self.revision  # history is not kept across a restart
         for key, value in rows.items():
             self._place(key, value)
@@ -136,7 +137,7 @@ class Store:
         """Create or replace an object; answers it with its new resourceVersion."""
         stored, key = self._numbered(resource, value)
         self.revision += 1
-        self._database.execute(f"{SAVE}, (?, ?, ?, ?)", (*key, to_json(stored), *REVISION, self.revision))
+        self._database.execute(SAVE, (*key, to_json(stored)))
         before = self._place(key, stored)
         self._tell("MODIFIED" if before else "ADDED", resource, stored, before)
         return stored
