@@ -1,0 +1,109 @@
+"""Work on many objects at once: who does it, and what an error or an interrupt leaves."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from deploy_pipeline.cluster import side_by_side
+from deploy_pipeline.cluster.side_by_side import SideBySide
+
+MANY = side_by_side._THREADS
+
+
+def test_results_are_in_the_order_of_the_items() -> None:
+    """Whoever was faster."""
+    assert SideBySide().each(lambda item: item * 2, range(100)) == [item * 2 for item in range(100)]
+    assert SideBySide().each(lambda item: item, []) == []
+
+
+def test_all_threads_work_for_one_that_is_alone() -> None:
+    """The objects of a single app are tried as many at once as there are threads."""
+    together = threading.Barrier(MANY, timeout=10)
+    assert SideBySide().each(lambda _: together.wait() >= 0, range(MANY)) == [True] * MANY
+
+
+def test_nobody_helps_while_all_are_busy() -> None:
+    """With many apps each thread goes through its own objects: more threads would only wait for each other."""
+    crew, arrived, free = SideBySide(), threading.Barrier(MANY + 1, timeout=10), threading.Event()
+
+    def occupy(_: int) -> bool:
+        arrived.wait()
+        return free.wait(10)
+
+    with ThreadPoolExecutor(MANY) as callers:
+        busy = [callers.submit(crew.each, occupy, [0]) for _ in range(MANY)]
+        arrived.wait()
+        seen = crew.each(lambda _: threading.current_thread(), range(20))
+        free.set()
+        assert all(future.result() == [True] for future in busy)
+    assert set(seen) == {threading.current_thread()}
+
+
+def test_helpers_leave_when_others_come() -> None:
+    """Their place is taken by the threads of other apps; what they had begun is done."""
+    crew, begun, go_on = SideBySide(), threading.Barrier(MANY + 1, timeout=10), threading.Event()
+    come, leave = threading.Barrier(MANY + 1, timeout=10), threading.Event()
+    done: dict[int, threading.Thread] = {}
+
+    def work(item: int) -> None:
+        if item < MANY:
+            begun.wait()
+            go_on.wait(10)
+        done[item] = threading.current_thread()
+
+    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(MANY) as others:
+        big = first.submit(crew.each, work, range(MANY * 10))
+        begun.wait()
+        small = [others.submit(crew.each, lambda _: come.wait() >= 0 and leave.wait(10), [0]) for _ in range(MANY)]
+        come.wait()
+        go_on.set()
+        big.result(10)
+        leave.set()
+        assert all(future.result() == [True] for future in small)
+    assert len({done[item] for item in range(MANY)}) == MANY
+    assert len({done[item] for item in range(MANY, MANY * 10)}) == 1, "only the thread whose work it is goes on"
+
+
+def test_the_first_error_is_raised_and_no_more_is_begun() -> None:
+    """The first in the order of the items, so that the same fault is told the same each time."""
+    begun: list[int] = []
+    both = threading.Barrier(2, timeout=10)
+
+    def fail(item: int) -> None:
+        begun.append(item)
+        if item < 2:
+            both.wait()
+            raise ValueError(str(item))
+
+    with pytest.raises(ValueError, match="0"):
+        SideBySide().each(fail, range(1000))
+    assert len(begun) < 1000
+
+
+def test_an_interrupt_begins_no_more_and_goes_on_up() -> None:
+    """Ctrl-C reaches the thread that has the work; what others have begun ends first."""
+    begun: list[int] = []
+    caller = threading.current_thread()
+
+    def work(item: int) -> None:
+        begun.append(item)
+        if threading.current_thread() is caller:
+            raise KeyboardInterrupt
+        threading.Event().wait(0.01)
+
+    with pytest.raises(KeyboardInterrupt):
+        SideBySide().each(work, range(1000))
+    ended = len(begun)
+    threading.Event().wait(0.05)
+    assert len(begun) == ended < 1000
+
+
+def test_work_may_have_work_of_its_own() -> None:
+    """Nobody waits for threads that wait for it."""
+    crew = SideBySide()
+    assert crew.each(lambda item: sum(crew.each(lambda inner: inner, range(item))), range(50)) == [
+        sum(range(item)) for item in range(50)
+    ]
