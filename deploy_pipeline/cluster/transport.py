@@ -13,7 +13,7 @@ from http.client import HTTPConnection, HTTPSConnection
 from urllib.parse import urlsplit
 
 from requests.utils import should_bypass_proxies
-from urllib3.util.wait import wait_for_read
+from urllib3.util import wait_for_read
 
 from deploy_pipeline.errors import SettingsError
 from kubernetes import client

@@ -10,24 +10,48 @@ import pytest
 from deploy_pipeline.cluster import side_by_side
 from deploy_pipeline.cluster.side_by_side import SideBySide
 
-MANY = side_by_side._THREADS
+MANY = side_by_side._FEW
 
 
-def test_results_are_in_the_order_of_the_items() -> None:
+@pytest.fixture
+def crew(monkeypatch: pytest.MonkeyPatch) -> SideBySide:
+    """Threads of a process that is busy, however little these tests do."""
+    monkeypatch.setattr(side_by_side, "_BUSY", 0.0)
+    return SideBySide()
+
+
+def test_results_are_in_the_order_of_the_items(crew: SideBySide) -> None:
     """Whoever was faster."""
-    assert SideBySide().each(lambda item: item * 2, range(100)) == [item * 2 for item in range(100)]
-    assert SideBySide().each(lambda item: item, []) == []
+    assert crew.each(lambda item: item * 2, range(100)) == [item * 2 for item in range(100)]
+    assert crew.each(lambda item: item, []) == []
 
 
-def test_all_threads_work_for_one_that_is_alone() -> None:
+def test_all_threads_work_for_one_that_is_alone(crew: SideBySide) -> None:
     """The objects of a single app are tried as many at once as there are threads."""
     together = threading.Barrier(MANY, timeout=10)
-    assert SideBySide().each(lambda _: together.wait() >= 0, range(MANY)) == [True] * MANY
+    assert crew.each(lambda _: together.wait() >= 0, range(MANY)) == [True] * MANY
 
 
-def test_nobody_helps_while_all_are_busy() -> None:
+def test_more_help_with_a_server_that_is_far_away() -> None:
+    """A process that waits has threads to spare, also for work that has begun."""
+    crew, at_once, most = SideBySide(), [0], [0]
+    lock = threading.Lock()
+
+    def wait(_: int) -> None:
+        with lock:
+            at_once[0] += 1
+            most[0] = max(most[0], at_once[0])
+        threading.Event().wait(0.02)
+        with lock:
+            at_once[0] -= 1
+
+    crew.each(wait, range(300))
+    assert MANY < most[0] <= side_by_side._MANY
+
+
+def test_nobody_helps_while_all_are_busy(crew: SideBySide) -> None:
     """With many apps each thread goes through its own objects: more threads would only wait for each other."""
-    crew, arrived, free = SideBySide(), threading.Barrier(MANY + 1, timeout=10), threading.Event()
+    arrived, free = threading.Barrier(MANY + 1, timeout=10), threading.Event()
 
     def occupy(_: int) -> bool:
         arrived.wait()
@@ -42,9 +66,9 @@ def test_nobody_helps_while_all_are_busy() -> None:
     assert set(seen) == {threading.current_thread()}
 
 
-def test_helpers_leave_when_others_come() -> None:
+def test_helpers_leave_when_others_come(crew: SideBySide) -> None:
     """Their place is taken by the threads of other apps; what they had begun is done."""
-    crew, begun, go_on = SideBySide(), threading.Barrier(MANY + 1, timeout=10), threading.Event()
+    begun, go_on = threading.Barrier(MANY + 1, timeout=10), threading.Event()
     come, leave = threading.Barrier(MANY + 1, timeout=10), threading.Event()
     done: dict[int, threading.Thread] = {}
 
@@ -67,7 +91,7 @@ def test_helpers_leave_when_others_come() -> None:
     assert len({done[item] for item in range(MANY, MANY * 10)}) == 1, "only the thread whose work it is goes on"
 
 
-def test_the_first_error_is_raised_and_no_more_is_begun() -> None:
+def test_the_first_error_is_raised_and_no_more_is_begun(crew: SideBySide) -> None:
     """The first in the order of the items, so that the same fault is told the same each time."""
     begun: list[int] = []
     both = threading.Barrier(2, timeout=10)
@@ -79,11 +103,11 @@ def test_the_first_error_is_raised_and_no_more_is_begun() -> None:
             raise ValueError(str(item))
 
     with pytest.raises(ValueError, match="0"):
-        SideBySide().each(fail, range(1000))
+        crew.each(fail, range(1000))
     assert len(begun) < 1000
 
 
-def test_an_interrupt_begins_no_more_and_goes_on_up() -> None:
+def test_an_interrupt_begins_no_more_and_goes_on_up(crew: SideBySide) -> None:
     """Ctrl-C reaches the thread that has the work; what others have begun ends first."""
     begun: list[int] = []
     caller = threading.current_thread()
@@ -95,15 +119,14 @@ def test_an_interrupt_begins_no_more_and_goes_on_up() -> None:
         threading.Event().wait(0.01)
 
     with pytest.raises(KeyboardInterrupt):
-        SideBySide().each(work, range(1000))
+        crew.each(work, range(1000))
     ended = len(begun)
     threading.Event().wait(0.05)
     assert len(begun) == ended < 1000
 
 
-def test_work_may_have_work_of_its_own() -> None:
+def test_work_may_have_work_of_its_own(crew: SideBySide) -> None:
     """Nobody waits for threads that wait for it."""
-    crew = SideBySide()
     assert crew.each(lambda item: sum(crew.each(lambda inner: inner, range(item))), range(50)) == [
         sum(range(item)) for item in range(50)
     ]
