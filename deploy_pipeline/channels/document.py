@@ -62,7 +62,7 @@ def read_document(content: bytes | str, path: str) -> Document:
         return Document(path, faults=(Fault(path, (), f"is larger than {MAX_BYTES // 1024} KiB"),))
     try:
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
-        node = _composed(text)
+        node = _Composer(text).get_single_node()
         if node is None:
             return Document(path)
         reader = _Reader(path)
@@ -77,36 +77,21 @@ def read_document(content: bytes | str, path: str) -> Document:
     return Document(path, value, tuple(reader.faults), reader.lines)
 
 
-class _Bounded:
+class _Composer(yaml.SafeLoader):
     """Stops before nesting exhausts Python's stack, or the number of nodes its memory."""
 
-    _depth = _nodes = 0
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = self._nodes = 0
 
-    def descend_resolver(self, parent: yaml.Node | None, _: object) -> None:
-        """Called for each node, before what is in it."""
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self._depth += 1
         self._nodes += 1
         if self._depth > MAX_DEPTH or self._nodes > MAX_NODES:
-            raise _too_much(parent.start_mark if parent else None)
-
-    def ascend_resolver(self) -> None:
-        """Called for each node, after what is in it."""
+            raise _too_much(self.get_mark())
+        node: yaml.Node | None = super().compose_node(parent, index)
         self._depth -= 1
-
-
-class _Composer(_Bounded, yaml.CSafeLoader):
-    """Ten times as fast as the other, but it does not say as well what is wrong."""
-
-
-class _WordyComposer(_Bounded, yaml.SafeLoader):
-    """Says what is wrong."""
-
-
-def _composed(text: str) -> yaml.Node | None:
-    try:
-        return _Composer(text).get_single_node()
-    except (yaml.YAMLError, ValueError):
-        return _WordyComposer(text).get_single_node()
+        return node
 
 
 class _Reader:
@@ -184,7 +169,7 @@ def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def _too_much(mark: yaml.error.Mark | None) -> yaml.MarkedYAMLError:
+def _too_much(mark: yaml.error.Mark) -> yaml.MarkedYAMLError:
     problem = f"nested deeper than {MAX_DEPTH} levels, or more than {MAX_NODES} values with aliases expanded"
     return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 

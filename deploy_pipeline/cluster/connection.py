@@ -1,4 +1,4 @@
-"""One pooled connection to one Kubernetes API server, through the official Python client.
+"""The connection to one Kubernetes API server, as the official Python client configures it.
 
 The client's configuration does what it does well (kubeconfig, contexts, in-cluster accounts, token refresh); requests
 are plain JSON, because the generated model classes would drop fields they do not know.
@@ -110,8 +110,10 @@ class Connection:
                 time.sleep(0.2 * 2**attempt)
             try:
                 answer = self._once(method, path, query, body, content_type)
-            except (OSError, http.client.HTTPException) as error:
+            except OSError as error:
                 problem = f"{type(error).__name__}: {error}"
+            except http.client.HTTPException as error:  # which quotes whatever came instead of HTTP
+                problem = type(error).__name__
             else:
                 if not answer.is_transient:
                     return answer

@@ -11,12 +11,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 _FEW, _MANY = 8, 32  # threads
 _BUSY = 0.6  # seconds of CPU a second, above which this process waits for itself
-_WINDOW = 0.05, 1.0  # seconds over which that is measured: not less, and not more
+_WINDOW = 0.05  # seconds over which that is measured, at least
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -27,90 +27,109 @@ class SideBySide:
     def __init__(self) -> None:
         self._helpers = ThreadPoolExecutor(max_workers=_MANY, thread_name_prefix="objects")  # begun when needed
         self._lock = threading.Lock()
-        self._at_work = 0
+        self._at_work: set[object] = set()
         self._places = _FEW
         self._looked, self._used = time.monotonic(), time.process_time()
 
     def each(self, work: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
-        """The work for each item; the results, or the first error, in order. After an error no more is begun."""
+        """The work for each item; the results, or the first error, in order.
+
+        After an error or an interrupt no more is begun; what was begun has ended when this does.
+        """
         task = _Task(work, items)
-        futures: list[Future[None]] = []
-        with self._lock:
-            self._at_work += 1
+        place = self._come()
         try:
             while task.left:
-                futures += [self._helpers.submit(self._help, task) for _ in range(self._come(task.left - 1))]
+                self._call_helpers(task)
                 task.step()
+            task.wait()
         finally:
-            self._go()
+            self._go(place)
             task.end()
-            wait(futures)
+            task.wait()  # once more: what interrupted may have been the wait
         return task.results()
 
-    def _come(self, wanted: int) -> int:
-        """Count those who help now; their number."""
-        with self._lock:
-            self._look()
-            helpers = max(0, min(wanted, self._places - self._at_work))
-            self._at_work += helpers
-            return helpers
+    def _call_helpers(self, task: _Task[_Item, _Result]) -> None:
+        for _ in range(min(task.left - 1, self._free())):
+            place = self._come()
+            try:
+                self._helpers.submit(self._help, task, place)
+            except BaseException:  # a helper may have come all the same
+                self._go(place)
+                raise
 
-    def _go(self) -> None:
-        with self._lock:
-            self._at_work -= 1
-
-    def _help(self, task: _Task[_Item, _Result]) -> None:
+    def _help(self, task: _Task[_Item, _Result], place: object) -> None:
         try:
-            while not self._is_crowded() and task.step():
+            while self._free() >= 0 and task.step():
                 pass
         finally:
-            self._go()
+            self._go(place)
 
-    def _is_crowded(self) -> bool:
+    def _come(self) -> object:
+        place = object()
         with self._lock:
-            self._look()
-            return self._at_work > self._places
+            if not self._at_work:  # nothing is to be learned of the time before
+                self._looked, self._used = time.monotonic(), time.process_time()
+            self._at_work.add(place)
+        return place
 
-    def _look(self) -> None:
-        """Settle how many threads do any good, by how busy this process was lately."""
-        now, used = time.monotonic(), time.process_time()
-        passed = now - self._looked
-        if passed < _WINDOW[0]:
-            return
-        waits = passed < _WINDOW[1] and (used - self._used) / passed < _BUSY
-        self._places = _MANY if waits else _FEW
-        self._looked, self._used = now, used
+    def _go(self, place: object) -> None:
+        with self._lock:
+            self._at_work.discard(place)
+
+    def _free(self) -> int:
+        """How many more threads would do any good, by how busy this process was lately; below zero: fewer would."""
+        with self._lock:
+            now, used = time.monotonic(), time.process_time()
+            passed = now - self._looked
+            if passed >= _WINDOW:
+                self._places = _FEW if (used - self._used) / passed > _BUSY else _MANY
+                self._looked, self._used = now, used
+            return self._places - len(self._at_work)
 
 
 class _Task(Generic[_Item, _Result]):
     """Items that threads take one by one; ``left`` is how many nobody has taken."""
 
     def __init__(self, work: Callable[[_Item], _Result], items: Sequence[_Item]) -> None:
+        self.left = len(items)
         self._work = work
         self._items = items
-        self.left = len(items)
-        self._lock = threading.Lock()
+        self._under_way = 0
+        self._changed = threading.Condition()
         self._results: dict[int, _Result] = {}
-        self._errors: dict[int, Exception] = {}
+        self._errors: dict[int, BaseException] = {}
 
     def step(self) -> bool:
-        """Do the next item; False if there is none."""
-        with self._lock:
+        """Do the next item; False if there is none. An error is kept for `results`, an interrupt raised as well."""
+        with self._changed:
             if not self.left:
                 return False
             index = len(self._items) - self.left
             self.left -= 1
+            self._under_way += 1
         try:
             self._results[index] = self._work(self._items[index])
-        except Exception as error:  # noqa: BLE001 - whoever has the work raises it
+        except BaseException as error:
             self._errors[index] = error
             self.end()
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                self._changed.notify_all()
         return True
 
     def end(self) -> None:
         """Begin no more."""
-        with self._lock:
+        with self._changed:
             self.left = 0
+
+    def wait(self) -> None:
+        """Until what was begun has ended."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._under_way)
 
     def results(self) -> list[_Result]:
         """What became of the items."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -20,6 +22,13 @@ def crew(monkeypatch: pytest.MonkeyPatch) -> SideBySide:
     return SideBySide()
 
 
+def assert_left(crew: SideBySide) -> None:
+    """Everybody goes, a moment after the last item."""
+    end = time.monotonic() + 5
+    while crew._at_work:
+        assert time.monotonic() < end, "somebody keeps a place"
+
+
 def test_results_are_in_the_order_of_the_items(crew: SideBySide) -> None:
     """Whoever was faster."""
     assert crew.each(lambda item: item * 2, range(100)) == [item * 2 for item in range(100)]
@@ -29,7 +38,8 @@ def test_results_are_in_the_order_of_the_items(crew: SideBySide) -> None:
 def test_all_threads_work_for_one_that_is_alone(crew: SideBySide) -> None:
     """The objects of a single app are tried as many at once as there are threads."""
     together = threading.Barrier(MANY, timeout=10)
-    assert crew.each(lambda _: together.wait() >= 0, range(MANY)) == [True] * MANY
+    for _ in range(3):
+        assert crew.each(lambda _: together.wait() >= 0, range(MANY)) == [True] * MANY
 
 
 def test_more_help_with_a_server_that_is_far_away() -> None:
@@ -45,6 +55,7 @@ def test_more_help_with_a_server_that_is_far_away() -> None:
         with lock:
             at_once[0] -= 1
 
+    threading.Event().wait(0.1)  # what was before says nothing
     crew.each(wait, range(300))
     assert MANY < most[0] <= side_by_side._MANY
 
@@ -123,6 +134,52 @@ def test_an_interrupt_begins_no_more_and_goes_on_up(crew: SideBySide) -> None:
     ended = len(begun)
     threading.Event().wait(0.05)
     assert len(begun) == ended < 1000
+
+
+def test_an_interrupt_while_others_end_lets_them_end(crew: SideBySide) -> None:
+    """A write that was begun may not go on behind the back of who gives the lock up."""
+    caller, ended = threading.current_thread(), list[int]()
+
+    def work(item: int) -> None:
+        if threading.current_thread() is not caller:
+            _thread.interrupt_main()
+            threading.Event().wait(0.2)
+            ended.append(item)
+
+    with pytest.raises(KeyboardInterrupt):
+        crew.each(work, range(MANY))
+    begun = len(ended)
+    threading.Event().wait(0.3)
+    assert len(ended) == begun
+    assert_left(crew)
+
+
+def test_what_ends_a_helper_is_raised(crew: SideBySide) -> None:
+    """Whatever it is."""
+    caller, helped = threading.current_thread(), threading.Event()
+
+    def work(_: int) -> None:
+        if threading.current_thread() is caller:
+            helped.wait(10)
+        else:
+            helped.set()
+            raise SystemExit("stop")
+
+    with pytest.raises(SystemExit, match="stop"):
+        crew.each(work, range(20))
+    assert_left(crew)
+
+
+def test_a_thread_that_cannot_be_had_takes_no_place(crew: SideBySide, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the end of the process, or of memory."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(crew._helpers, "submit", fail)
+    with pytest.raises(RuntimeError, match="thread"):
+        crew.each(lambda _: None, range(20))
+    assert_left(crew)
 
 
 def test_work_may_have_work_of_its_own(crew: SideBySide) -> None:

@@ -41,10 +41,11 @@ class Authority:
         self.file = folder / "ca.crt"
         self.file.write_bytes(_pem(self.certificate))
 
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """Files with a certificate for this name, and its key."""
+    def issue(self, name: str, *, alternative: bool = True) -> tuple[Path, Path]:
+        """Files with a certificate for this name, and its key; it is also an alternative name, if that is said."""
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._issued(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key, san=name)
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        certificate = self._issued(subject, key, san=name if alternative else "")
         files = self._folder / f"{name}.crt", self._folder / f"{name}.key"
         files[0].write_bytes(_pem(certificate))
         encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
@@ -91,6 +92,7 @@ class Server(ThreadingHTTPServer):
         self.accepted: list[socket.socket] = []
         self.asked: list[str] = []
         self.cut = 0  # answers that will end too early
+        self.garbage = b""  # what is said instead of HTTP
         self.context = context
         self.port = self.server_address[1]
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
@@ -120,6 +122,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         self.rfile.read(int(self.headers.get("content-length") or 0))
         self.server.asked.append(f"{self.command} {self.path}")
+        if self.server.garbage:
+            self.wfile.write(self.server.garbage)
+            return
         body = b'{"path": "%s"}' % self.path.encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -260,6 +265,34 @@ def test_a_certificate_that_is_not_the_servers_is_refused(
     assert secure.asked == []
 
 
+def test_only_alternative_names_count(
+    servers: list[Any], authority: Authority, connect: Callable[..., Connection]
+) -> None:
+    """A certificate that says its name only where it used to be said is good for none, as for kubectl."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue(NAME, alternative=False))
+    servers.append(server := Server(context))
+    found = connect(f"https://127.0.0.1:{server.port}", **trusting(authority), **{"tls-server-name": NAME})
+    with pytest.raises(ClusterUnreachable, match="CERTIFICATE_VERIFY_FAILED"):
+        found.send("POST", "/api")
+    assert server.asked == []
+
+
+def test_certificates_are_read_again_when_they_were_renewed(
+    secure: Server, authority: Authority, tmp_path: Path, connect: Callable[..., Connection]
+) -> None:
+    """A sensor lives longer than they do: theirs and ours are in files that something else writes."""
+    assert secure.context
+    other = Authority(tmp_path / "other")
+    (tmp_path / "ca.crt").write_bytes(other.file.read_bytes())
+    known = {"certificate-authority": str(tmp_path / "ca.crt"), "tls-server-name": NAME}
+    found = connect(f"https://127.0.0.1:{secure.port}", **known)
+    with pytest.raises(ClusterUnreachable, match="CERTIFICATE_VERIFY_FAILED"):
+        found.send("POST", "/api")
+    (tmp_path / "ca.crt").write_bytes(authority.file.read_bytes())
+    assert found.send("POST", "/api").ok
+
+
 def test_what_is_not_to_be_verified_is_not(secure: Server, connect: Callable[..., Connection]) -> None:
     """``insecure-skip-tls-verify`` is said of clusters made for a try."""
     found = connect(f"https://127.0.0.1:{secure.port}", **{"insecure-skip-tls-verify": True})
@@ -314,7 +347,7 @@ def test_a_proxy_is_told_the_whole_address_without_tls(
 ) -> None:
     """The proxy answers in the server's place."""
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{plain.port}")
-    assert connect("http://api.cluster.test:8080").get("/version", {"a": "b"}).ok
+    assert connect("http://user:hunter2@api.cluster.test:8080").get("/version", {"a": "b"}).ok
     assert plain.asked == ["GET http://api.cluster.test:8080/version?a=b"]
 
 
@@ -332,8 +365,15 @@ def test_a_proxy_of_another_kind_is_refused(
 ) -> None:
     """Rather than gone around."""
     monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1080")
-    with pytest.raises(SettingsError, match="none that is spoken to by plain HTTP"):
+    with pytest.raises(SettingsError, match=r"address of the proxy for the cluster at .* is no http://HOST:PORT"):
         connect(f"https://{NAME}")
+
+
+@pytest.mark.parametrize("address", ["ftp://127.0.0.1", "http://", "127.0.0.1:6443", "https://[::1", "http://a:99999"])
+def test_an_address_that_is_none_is_refused(address: str, connect: Callable[..., Connection]) -> None:
+    """Nobody need try again."""
+    with pytest.raises(SettingsError, match="is no https or http://HOST:PORT"):
+        connect(address)
 
 
 def test_one_after_the_other_takes_one_connection(plain: Server, connect: Callable[..., Connection]) -> None:
@@ -345,19 +385,34 @@ def test_one_after_the_other_takes_one_connection(plain: Server, connect: Callab
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda number: found.get(f"/{number}").body, range(400)))
     assert answers == [{"path": f"/{number}"} for number in range(400)]
-    assert len(plain.accepted) <= 8
+    assert len(plain.accepted) <= 9
 
 
-def test_a_connection_that_was_closed_while_idle_is_not_used(
-    plain: Server, monkeypatch: pytest.MonkeyPatch, connect: Callable[..., Connection]
-) -> None:
+def test_a_connection_that_was_closed_while_idle_is_not_used(plain: Server, connect: Callable[..., Connection]) -> None:
     """A write is sent once, so it must not be lost on a connection that a load balancer has dropped."""
     found = connect(f"http://127.0.0.1:{plain.port}")
     found.get("/version")
     plain.hang_up()
-    monkeypatch.setattr(transport, "_TRUSTED_IDLE", 0.0)
     assert found.send("POST", "/api", body={}).ok
     assert plain.asked == ["GET /version", "POST /api"]
+
+
+def test_what_nobody_asked_for_is_no_answer(plain: Server, connect: Callable[..., Connection]) -> None:
+    """A load balancer may say that it waited too long; the answer to a later request would be one too late."""
+    found = connect(f"http://127.0.0.1:{plain.port}")
+    found.get("/version")
+    plain.accepted[0].sendall(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 2\r\n\r\n{}")
+    assert found.get("/first").body == {"path": "/first"}
+    assert found.get("/second").body == {"path": "/second"}
+
+
+def test_what_is_no_http_is_not_quoted(plain: Server, connect: Callable[..., Connection]) -> None:
+    """It may be the rest of another answer, and that a Secret."""
+    found = connect(f"http://127.0.0.1:{plain.port}")
+    plain.garbage = b'"password": "hunter2"\r\n'
+    with pytest.raises(ClusterUnreachable, match="BadStatusLine") as raised:
+        found.send("POST", "/api", body={})
+    assert "hunter2" not in str(raised.value)
 
 
 def test_half_an_answer_is_none(plain: Server, connect: Callable[..., Connection]) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis.strategies import SearchStrategy
 
-from deploy_pipeline.changes import ChangeSet, Operation
+from deploy_pipeline.changes import ChangeSet, FieldChange, Operation
 from deploy_pipeline.errors import DeployError
 from tests.properties.cluster_view import Json
 from tests.properties.histories import History
@@ -77,13 +77,32 @@ def play_end(place: Place, history: History) -> bool:
 
 
 def _not_ignored(history: History, done: ChangeSet) -> Iterator[str]:
-    """Fields that were changed although a rule of the channel file says that they are somebody else's."""
+    """Fields that were changed although a rule of the channel file says that they are somebody else's.
+
+    They go with the element of a list that they are in, when that leaves the manifest: a container without its image
+    is none.
+    """
     for rule in history.keys.get("app", {}).get("ignore", ()):
         for change in (change for app in done.apps for change in app.changed if change.ref.kind == rule["kind"]):
             if change.operation is Operation.UPDATE:
                 named = tuple(rule["fields"]) if rule.get("name", change.ref.name) == change.ref.name else ()
-                paths = [field.path for field in change.fields if field.path.startswith(named)]
-                yield from (f"{change.ref}: {path} was changed, which is to be ignored" for path in paths)
+                left = tuple(_below(f.path.removesuffix(".name")) for f in change.fields if _is_name_that_goes(f))
+                paths = [path for path in (field.path for field in change.fields) if not _is_within(path, left)]
+                ignored = [path for path in paths if path in named or _is_within(path, map(_below, named))]
+                yield from (f"{change.ref}: {path} was changed, which is to be ignored" for path in ignored)
+
+
+def _is_name_that_goes(field: FieldChange) -> bool:
+    return field.path.endswith("].name") and field.after is None
+
+
+def _below(path: str) -> tuple[str, str]:
+    """How the paths of what is below a path begin."""
+    return f"{path}.", f"{path}["
+
+
+def _is_within(path: str, beginnings: Iterable[tuple[str, str]]) -> bool:
+    return any(path.startswith(beginning) for beginning in beginnings)
 
 
 def _assert_same(elsewhere: Json, here: ChangeSet) -> None:

@@ -56,6 +56,23 @@ def test_kill_loses_nothing_acknowledged(tmp_path: Path) -> None:
         assert int(made["metadata"]["resourceVersion"]) > int(before["metadata"]["resourceVersion"])
 
 
+@pytest.mark.parametrize("last", ["POST", "PUT", "DELETE"])
+def test_numbers_go_on_whatever_was_written_last(last: str, tmp_path: Path) -> None:
+    """A resourceVersion that came twice would hide a change from whoever compares them."""
+    path = f"{MAPS}/m"
+    with process(tmp_path) as (running, client):
+        if last != "POST":
+            client.apply(path, config_map("m"))
+        body = {"POST": config_map("m"), "PUT": config_map("m", "2"), "DELETE": None}[last]
+        assert client.send(last, MAPS if last == "POST" else path, body).code < 300
+        before = int(client.get(MAPS)["metadata"]["resourceVersion"])
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+    with process(tmp_path) as (_, client):
+        assert int(client.get(MAPS)["metadata"]["resourceVersion"]) >= before
+        assert int(client.apply(f"{MAPS}/new", config_map("new")).body["metadata"]["resourceVersion"]) > before
+
+
 def test_terminate_ends_it(tmp_path: Path) -> None:
     """SIGTERM ends the process with exit code 0."""
     with process(tmp_path) as (running, _):

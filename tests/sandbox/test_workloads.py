@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deploy_pipeline.sandbox import SandboxCluster
 from tests.sandbox.conftest import Client
 
 APPS = "/apis/apps/v1/namespaces/default"
@@ -56,6 +58,16 @@ def test_deployment_gets_ready_and_rolls_over(client: Client) -> None:
     assert second["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "2"
     images = {pod["spec"]["containers"][0]["image"] for pod in client.get(PODS)["items"]}
     assert images == {"registry.example/app:2"}
+
+
+def test_pods_that_are_not_ready_yet_are_counted(tmp_path: Path) -> None:
+    """Who watches a slow rollout sees how far it is."""
+    with SandboxCluster(tmp_path, rollout_seconds=60) as cluster:
+        client, path = Client(cluster.url), f"{APPS}/deployments/web"
+        client.apply(path, workload("Deployment", replicas=2))
+        status = until(lambda: client.get(path).get("status", {}), lambda found: found.get("unavailableReplicas") == 2)
+        assert status["replicas"] == status["updatedReplicas"] == 2
+        client.close()
 
 
 def test_broken_image_misses_its_deadline(client: Client) -> None:
