@@ -13,6 +13,7 @@ from itertools import groupby
 from deploy_pipeline.changes import Operation
 from deploy_pipeline.cluster.managed_fields import handed_over, is_written_by_others
 from deploy_pipeline.cluster.objects import FIELD_MANAGER, Manifest, ObjectRef, resource_version
+from deploy_pipeline.drivers.emptied import with_emptied
 from deploy_pipeline.drivers.plan import Step, Target
 from deploy_pipeline.drivers.steps import CLIENT_SIDE, plan_step
 from deploy_pipeline.errors import ApprovalError, ClusterUnreachable, ReleaseFailed
@@ -73,6 +74,9 @@ def _carry_out(target: Target, step: Step, before_write: Callable[[], None]) -> 
     if step.live is None:
         return _make(target, step, located, before_write)
     applied = objects.apply(located, seen=resource_version(step.live))
+    if applied and with_emptied(applied.object, located) != applied.object:
+        before_write()
+        applied = objects.apply(located, seen=resource_version(applied.object))
     return applied.object if applied else None
 
 

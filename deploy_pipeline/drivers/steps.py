@@ -16,6 +16,7 @@ from deploy_pipeline.cluster.applied import is_applied
 from deploy_pipeline.cluster.managed_fields import without_handed_over
 from deploy_pipeline.cluster.objects import FIELD_MANAGER, Manifest, ObjectRef, resource_version
 from deploy_pipeline.cluster.ownership import foreign_owner
+from deploy_pipeline.drivers.emptied import with_emptied
 from deploy_pipeline.drivers.ignoring import without_ignored
 from deploy_pipeline.drivers.plan import Step, Target, held_kind
 from deploy_pipeline.errors import InvalidObject, ManifestRejected, OwnedByAnother, RaceLost
@@ -78,6 +79,11 @@ class _Writing:
     manager: str
     givers: Collection[str]
     attempt: Attempt | None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the deployer writes, not Helm."""
+        return self.attempt is None and self.manager == FIELD_MANAGER
 
     def would_make(self, sent: Manifest, live: Manifest | None) -> Manifest | None:
         """What an object would be after it is written. Raises RaceLost when it is no longer the live one."""
@@ -153,7 +159,7 @@ def _try(writing: _Writing, sent: Manifest, live: Manifest) -> _Tried | None:
     applied = writing.would_make(sent, live) or sent
     left = without_handed_over(applied, live, writing.givers)
     if left is None:
-        return _Tried(applied, takes_over=False)
+        return _Tried(with_emptied(applied, sent) if writing.is_ours else applied, takes_over=False)
     left["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
     replaced = writing.target.cluster.objects.dry_run_replace(left)
     return _Tried(replaced, takes_over=True) if replaced is not None else None

@@ -43,6 +43,20 @@ def test_what_the_server_chooses_in_an_update_is_no_part_of_the_digest(
     assert small.diff().is_empty
 
 
+def test_a_map_that_gets_empty_stays_where_the_manifest_has_it(small: Small) -> None:
+    """Server-side apply takes it along with the last of its fields; a second one brings it back."""
+    full = {"part": {"a": 1}, "more": {"deep": {"b": 2}}, "on": True}
+    small.put("web", _definition(), manifest("Lamp", version="example.org/v1", spec=full))
+    small.deliver()
+    for left in ({"part": {}, "more": {"deep": {}}, "on": True}, {}):
+        small.put("web", _definition(), manifest("Lamp", version="example.org/v1", spec=left))
+        shown = small.diff().apps[0].changed[0]
+        assert all(field.after is None for field in shown.fields), "nothing comes, what was in it goes"
+        small.deliver()
+        assert small.live("lamps.example.org")["spec"] == left
+        assert small.diff().is_empty
+
+
 def test_a_definition_that_changes_under_its_objects_is_warned_of(small: Small) -> None:
     """Objects are tried while the old schema is served: what a new default makes of them cannot be shown."""
     small.put("web", _definition(), manifest("Lamp", version="example.org/v1", spec={"on": True}))
@@ -53,7 +67,9 @@ def test_a_definition_that_changes_under_its_objects_is_warned_of(small: Small) 
 
 
 def _definition(**size: int) -> dict[str, Any]:
-    properties = {"on": {"type": "boolean"}, "size": {"type": "integer", **size}}
+    numbers = {"type": "object", "additionalProperties": {"type": "integer"}}
+    deep = {"type": "object", "properties": {"deep": numbers}}
+    properties = {"on": {"type": "boolean"}, "size": {"type": "integer", **size}, "part": numbers, "more": deep}
     schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": properties}}}
     version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
     names = {"kind": "Lamp", "plural": "lamps", "singular": "lamp", "listKind": "LampList"}
