@@ -74,7 +74,7 @@ def _carry_out(target: Target, step: Step, before_write: Callable[[], None]) -> 
     if step.live is None:
         return _make(target, step, located, before_write)
     applied = objects.apply(located, seen=resource_version(step.live))
-    if applied and with_emptied(applied.object, located) != applied.object:
+    if applied and with_emptied(applied.object, located, step.live) != applied.object:
         before_write()
         applied = objects.apply(located, seen=resource_version(applied.object))
     return applied.object if applied else None

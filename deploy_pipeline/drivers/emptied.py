@@ -2,8 +2,8 @@
 
 An apply that takes the last field out of a map takes the map along, even where the manifest says `{}` (package `merge`
 of sigs.k8s.io/structured-merge-diff: what is pruned is removed after the merge). A second apply brings it back. So a
-release applies twice then, and the change set shows where that ends. Objects of the API's own kinds have no such empty
-fields: what is empty is left out of them.
+release applies twice then, and the change set shows where that ends. What was not there before is not expected to come:
+a webhook may drop what is empty. Objects of the API's own kinds have no such fields: what is empty is left out of them.
 """
 
 from __future__ import annotations
@@ -16,21 +16,23 @@ from deploy_pipeline.cluster.objects import BUILT_IN_GROUPS, Manifest, ObjectRef
 _NOT_OURS = ("apiVersion", "kind", "metadata", "status")
 
 
-def with_emptied(applied: Manifest, sent: Manifest) -> Manifest:
-    """The object as a second apply leaves it, given what the first one made of it."""
+def with_emptied(applied: Manifest, sent: Manifest, live: Manifest) -> Manifest:
+    """The object as a second apply leaves it, given what the first one made of the live one."""
     if ObjectRef.of(sent).group in BUILT_IN_GROUPS:
         return applied
     asked = {key: value for key, value in sent.items() if key not in _NOT_OURS}
-    return _filled(asked, applied)
+    return _filled(asked, applied, live)
 
 
-def _filled(asked: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
+def _filled(asked: Mapping[str, Any], made: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
     filled = dict(made)
     for key, value in asked.items():
+        if key not in live:
+            continue
         if key not in made:
             filled |= {key: value} if _is_hollow(value) else {}
-        elif isinstance(value, dict) and isinstance(made[key], dict):
-            filled[key] = _filled(value, made[key])
+        elif all(isinstance(part, dict) for part in (value, made[key], live[key])):
+            filled[key] = _filled(value, made[key], live[key])
     return filled
 
 

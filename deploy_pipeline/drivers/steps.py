@@ -159,7 +159,7 @@ def _try(writing: _Writing, sent: Manifest, live: Manifest) -> _Tried | None:
     applied = writing.would_make(sent, live) or sent
     left = without_handed_over(applied, live, writing.givers)
     if left is None:
-        return _Tried(with_emptied(applied, sent) if writing.is_ours else applied, takes_over=False)
+        return _Tried(with_emptied(applied, sent, live) if writing.is_ours else applied, takes_over=False)
     left["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
     replaced = writing.target.cluster.objects.dry_run_replace(left)
     return _Tried(replaced, takes_over=True) if replaced is not None else None

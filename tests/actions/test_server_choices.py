@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from deploy_pipeline.drivers.emptied import with_emptied
 from tests.actions.conftest import World
 from tests.actions.small import Small, manifest
 
@@ -55,6 +56,14 @@ def test_a_map_that_gets_empty_stays_where_the_manifest_has_it(small: Small) -> 
         small.deliver()
         assert small.live("lamps.example.org")["spec"] == left
         assert small.diff().is_empty
+
+
+def test_what_is_dropped_as_empty_is_not_missed() -> None:
+    """A webhook may write objects without their empty fields: that they lack them again is no change."""
+    sent = manifest("Lamp", version="example.org/v1", spec={"part": {}, "tags": [], "deep": {"part": {}}})
+    live = {**sent, "spec": {"deep": {"other": 1}}}
+    assert with_emptied(live, sent, live) == live
+    assert with_emptied({**sent, "spec": {}}, sent, live)["spec"] == {"deep": {"part": {}}}
 
 
 def test_a_definition_that_changes_under_its_objects_is_warned_of(small: Small) -> None:
