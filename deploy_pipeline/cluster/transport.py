@@ -38,7 +38,7 @@ class Transport:
         self._idle: list[HTTPConnection] = []  # the one used last is used first
         weakref.finalize(self, _close, self._idle)
         if self._url.scheme == "https":
-            _tls(configuration)  # what cannot be used is said at once
+            _check_certificates(configuration)
 
     def send(self, method: str, target: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
         """Send one request, once; its status and what came with it."""
@@ -107,17 +107,22 @@ def _close(idle: list[HTTPConnection]) -> None:
         connection.close()
 
 
-def _tls(configuration: client.Configuration) -> ssl.SSLContext:
-    """Whom to trust and who we are. Raises SettingsError for certificates that cannot be read."""
+def _check_certificates(configuration: client.Configuration) -> None:
+    """Say at once what cannot be used. Later on a file may just be being renewed: that request is tried again."""
     try:
-        context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
-        if configuration.cert_file:
-            context.load_cert_chain(configuration.cert_file, configuration.key_file)
+        _tls(configuration)
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"the certificates for the cluster at {configuration.host} cannot be used: {error}",
             hint="check certificate-authority, client-certificate and client-key in the kubeconfig",
         ) from None
+
+
+def _tls(configuration: client.Configuration) -> ssl.SSLContext:
+    """Whom to trust and who we are. Raises OSError or ValueError for certificates that cannot be read."""
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, configuration.key_file)
     context.hostname_checks_common_name = False  # as in Go, and so in kubectl: only subjectAltName counts (RFC 9525)
     context.set_alpn_protocols(["http/1.1"])
     if not configuration.verify_ssl:

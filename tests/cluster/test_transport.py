@@ -289,6 +289,9 @@ def test_certificates_are_read_again_when_they_were_renewed(
     found = connect(f"https://127.0.0.1:{secure.port}", **known)
     with pytest.raises(ClusterUnreachable, match="CERTIFICATE_VERIFY_FAILED"):
         found.send("POST", "/api")
+    (tmp_path / "ca.crt").write_bytes(authority.file.read_bytes()[:99])
+    with pytest.raises(ClusterUnreachable):  # which is tried again, as the file is just being written
+        found.send("POST", "/api")
     (tmp_path / "ca.crt").write_bytes(authority.file.read_bytes())
     assert found.send("POST", "/api").ok
 
