@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass, field
@@ -20,10 +21,10 @@ class _Collection:
     """The objects of one kind in one namespace when they were listed last, and which were asked for since."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    began: float = 0.0
+    began: float = -math.inf  # by time.monotonic, which may count from when the machine started
     objects: dict[ObjectRef, Manifest] = field(default_factory=dict)
     asked: set[ObjectRef] = field(default_factory=set)
-    not_before: float = 0.0
+    not_before: float = -math.inf
 
     @property
     def is_worth_a_list(self) -> bool:

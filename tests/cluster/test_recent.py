@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,12 +13,12 @@ from typing import Any
 import pytest
 
 from deploy_pipeline.cluster.cluster import Cluster
-from deploy_pipeline.cluster.objects import APP_LABEL, CHANNEL_LABEL
+from deploy_pipeline.cluster.objects import APP_LABEL, CHANNEL_LABEL, Manifest
 from deploy_pipeline.cluster.recent import RecentReads
 from deploy_pipeline.sandbox import SandboxCluster
 from tests.support.api_gate import ApiRequest, Gate, gate
 
-LONG_AGO, HOUR = 0.0, 3600.0
+LONG_AGO, AGES = -1e9, 1e9  # before the machine started, so that no test depends on when that was
 
 
 def config_map(name: str, value: str, **labels: str) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def may_list(request: ApiRequest) -> str:
 
 def slow_lists(request: ApiRequest) -> str:
     """Everybody may do everything; lists take a while."""
-    time.sleep(0.3 if request.verb == "list" else 0)
+    time.sleep(1.5 if request.verb == "list" else 0)
     return ""
 
 
@@ -68,7 +69,7 @@ def test_many_that_wait_share_a_list(cluster: Cluster, gated: Gate) -> None:
     recent = RecentReads(cluster, "test")
     for _ in range(5):
         for manifest in MAPS:
-            found = recent.live(manifest, since=LONG_AGO, max_age=HOUR)
+            found = recent.live(manifest, since=LONG_AGO, max_age=AGES)
             assert found is not None
             assert (found["metadata"]["name"], found["data"]) == (manifest["metadata"]["name"], {"k": "old"})
     assert verbs(gated) == {"get": 3, "list": 1}
@@ -80,10 +81,10 @@ def test_a_list_from_before_a_write_does_not_show_its_result(cluster: Cluster) -
     """An old status would say that the new state is ready."""
     recent = RecentReads(cluster, "test")
     for manifest in MAPS:
-        recent.live(manifest, since=LONG_AGO, max_age=HOUR)
+        recent.live(manifest, since=LONG_AGO, max_age=AGES)
     changed = config_map("map-5", "new")
     cluster.objects.apply(changed, seen=str(version_of(cluster, changed)))
-    found = recent.live(changed, since=time.monotonic(), max_age=HOUR)
+    found = recent.live(changed, since=time.monotonic(), max_age=AGES)
     assert found is not None
     assert found["data"] == {"k": "new"}
 
@@ -102,11 +103,11 @@ def test_what_a_list_does_not_show_is_read_itself(cluster: Cluster, gated: Gate)
     cluster.objects.apply(foreign)
     gone = config_map("gone", "old")
     for manifest in MAPS:
-        recent.live(manifest, since=LONG_AGO, max_age=HOUR)
+        recent.live(manifest, since=LONG_AGO, max_age=AGES)
     gated.seen.clear()
     for _ in range(2):
-        assert recent.live(foreign, since=LONG_AGO, max_age=HOUR) is not None
-        assert recent.live(gone, since=LONG_AGO, max_age=HOUR) is None
+        assert recent.live(foreign, since=LONG_AGO, max_age=AGES) is not None
+        assert recent.live(gone, since=LONG_AGO, max_age=AGES) is None
     assert verbs(gated) == {"get": 4}
 
 
@@ -131,8 +132,14 @@ def test_a_slow_list_serves_all_who_wait_for_it(cluster: Cluster, gated: Gate) -
         cluster.objects.apply(manifest)
     gated.seen.clear()
     gated.guard = slow_lists
+    together = threading.Barrier(len(late), timeout=10)
+
+    def wait(manifest: Manifest) -> Manifest | None:
+        together.wait()
+        return recent.live(manifest, since=LONG_AGO, max_age=1.0)
+
     with ThreadPoolExecutor(len(late)) as pool:
-        found = list(pool.map(lambda manifest: recent.live(manifest, since=LONG_AGO, max_age=0.05), late))
+        found = list(pool.map(wait, late))
     assert [live["metadata"]["name"] for live in found if live] == [manifest["metadata"]["name"] for manifest in late]
     assert verbs(gated)["list"] == 1
 
@@ -144,7 +151,7 @@ def test_a_few_of_many_are_read_one_by_one(cluster: Cluster, gated: Gate) -> Non
         cluster.objects.apply(manifest)
     recent = RecentReads(cluster, "test")
     for manifest in many:
-        recent.live(manifest, since=LONG_AGO, max_age=HOUR)
+        recent.live(manifest, since=LONG_AGO, max_age=AGES)
     gated.seen.clear()
     for manifest in many[:4] * 3:
         recent.live(manifest, since=LONG_AGO, max_age=0.0)
