@@ -1,67 +1,80 @@
 """Directories for files that hold secrets: in memory where the system has a tmpfs, for this user only, gone afterwards.
 
 A killed process cannot clean up, so whoever makes the next directory, and every deployer that starts, removes those of
-dead processes.
+dead processes. A directory is locked as long as its process lives (flock(2); the system gives the lock up for whoever
+dies): that shows across containers as well, which may share the memory of a pod and see other process numbers.
 """
 
 from __future__ import annotations
 
+import atexit
+import fcntl
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
-_PREFIX = "deploy-pipeline-"
+_OURS = re.compile(r"deploy-pipeline-[0-9]+-[a-z0-9_]{8}")  # with the number of its process, for whoever looks
 _MEMORY = Path("/dev/shm")  # noqa: S108 (a directory of our own is made in it, with mode 0700)
 
 
 @contextmanager
-def private_directory() -> Iterator[Path]:
-    """A new empty directory with mode 0700, removed with all its content at the end of the block."""
-    base = _base()
+def private_directory(base: Path | None = None) -> Iterator[Path]:
+    """A new empty directory with mode 0700, removed with all its content at the end of the block.
+
+    It lies in ``base``, for what is too large for memory.
+    """
+    base = base or _base()
     sweep(base)
-    directory = Path(tempfile.mkdtemp(prefix=own_prefix(), dir=base))
+    directory, lock = _make(base)
     try:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+        os.close(lock)
 
 
-def own_prefix() -> str:
-    """How a directory of this process begins: its number, and when it started, since numbers are used again."""
-    return f"{_PREFIX}{os.getpid()}-{_started(os.getpid())}-"
+@cache
+def process_directory() -> Path:
+    """A directory like that for as long as this process lives: for libraries that write files and leave them."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(private_directory())
 
 
 def sweep(base: Path | None = None) -> None:
     """Remove our directories whose process is gone; without ``base`` those where private directories lie."""
-    base = base or _base()
-    for left in base.glob(f"{_PREFIX}*-*-*"):
-        pid, started = left.name.removeprefix(_PREFIX).split("-")[:2]
-        if pid.isdigit() and not (_alive(int(pid)) and _started(int(pid)) in ("", started)):
-            with suppress(OSError):
-                shutil.rmtree(left)
+    for left in (base or _base()).glob("deploy-pipeline-*"):
+        if _OURS.fullmatch(left.name):
+            with suppress(OSError):  # somebody holds it, or was faster; or it belongs to another user
+                _remove_abandoned(left)
+
+
+def _make(base: Path) -> tuple[Path, int]:
+    """A directory, and the descriptor whose lock says that we live."""
+    while True:
+        directory = Path(tempfile.mkdtemp(prefix=f"deploy-pipeline-{os.getpid()}-", dir=base))
+        with suppress(FileNotFoundError):
+            lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+            with suppress(OSError):  # a file system without locks: nobody can tell there what is left
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if directory.exists():  # nobody swept it before it was locked
+                return directory, lock
+            os.close(lock)
+
+
+def _remove_abandoned(directory: Path) -> None:
+    lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(directory)
+    finally:
+        os.close(lock)
 
 
 def _base() -> Path:
     return _MEMORY if os.access(_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _started(pid: int) -> str:
-    """When a process started, in the system's own count (proc(5), field 22 of stat); empty where nobody can tell."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    return text.rpartition(")")[2].split()[19]

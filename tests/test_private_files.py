@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import pytest
 
 from deploy_pipeline import private_files
 from deploy_pipeline.deployer import Deployer
-from deploy_pipeline.private_files import own_prefix, private_directory, sweep
+from deploy_pipeline.private_files import private_directory, sweep
 from deploy_pipeline.settings import Settings
 
 HOLDING = """
@@ -60,9 +59,37 @@ def test_what_a_killed_process_left_goes_when_a_deployer_starts() -> None:
             assert own.exists()
 
 
-def test_a_number_that_is_used_again_keeps_nothing(memory: Path) -> None:
-    """A container's processes have the same numbers each time it starts."""
-    (memory / f"deploy-pipeline-{os.getpid()}-1-abc").mkdir()
-    (memory / f"{own_prefix()}abc").mkdir()
+def test_a_directory_of_a_process_that_cannot_be_seen_stays(memory: Path) -> None:
+    """The containers of a pod share its memory, and each has process numbers of its own."""
+    sweeping = f"from deploy_pipeline.private_files import sweep; sweep(__import__('pathlib').Path({str(memory)!r}))"
+    alone = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*alone, "true"], capture_output=True).returncode:
+        pytest.skip("this system gives nobody process numbers of their own")
+    (left := memory / "deploy-pipeline-1-abcdefgh").mkdir()
+    with private_directory() as held:
+        subprocess.run([*alone, sys.executable, "-c", sweeping], check=True)
+        assert held.exists()
+        assert not left.exists()
+
+
+def test_only_what_is_ours_is_removed(memory: Path) -> None:
+    """People give their own folders such names."""
+    (memory / "deploy-pipeline-notes").mkdir()
+    (memory / "elsewhere").mkdir()
+    (memory / "deploy-pipeline-1-abcdefgh").symlink_to(memory / "elsewhere")
     sweep()
-    assert [path.name for path in memory.iterdir()] == [f"{own_prefix()}abc"]
+    assert len(list(memory.iterdir())) == 3
+
+
+def test_one_for_the_process_goes_with_it(memory: Path) -> None:
+    """Also for libraries that remove nothing themselves."""
+    program = (
+        "import pathlib; from deploy_pipeline import private_files\n"
+        f"private_files._MEMORY = pathlib.Path({str(memory)!r})\n"
+        "directory = private_files.process_directory()\n"
+        "assert directory == private_files.process_directory() and directory.stat().st_mode & 0o777 == 0o700\n"
+        "(directory / 'key').write_text('hunter2'); print(directory)"
+    )
+    said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    assert Path(said.strip()).parent == memory
+    assert list(memory.iterdir()) == []

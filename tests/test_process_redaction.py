@@ -11,6 +11,7 @@ import pytest
 
 from deploy_pipeline import process_redaction
 from deploy_pipeline.cluster.connection import Connection
+from deploy_pipeline.errors import ClusterUnreachable
 from deploy_pipeline.images.registries import read_docker_config
 from deploy_pipeline.repository.remote import Remote
 from deploy_pipeline.secret_stores import secret_store_from
@@ -104,7 +105,8 @@ def test_tokens_are_known_when_they_are_used(tmp_path: Path) -> None:
     )
     docker = tmp_path / "docker.json"
     docker.write_text('{"auths": {"ghcr.io": {"username": "me", "password": "token-of-registry"}}}')
-    Connection(config)._authenticate({}, [])
+    with pytest.raises(ClusterUnreachable):
+        Connection(config).send("POST", "/api")
     Remote.parse("https://me:token-of-git@example.invalid/x.git")
     GivenToken("token-of-vault").token(lambda _: None)
     read_docker_config(docker)

@@ -115,7 +115,7 @@ class SystemDocuments:
         """The answer, if the request was carried out; else RefusedError with what right may be missing."""
         if answer.ok:
             return answer
-        if answer.status in (401, 403):
+        if answer.status == 403:
             raise RefusedError(
                 f"no right to use {name} in namespace {self.namespace}: {answer.reason}",
                 hint="give the account of this kubeconfig the rights in deploy/rbac; the one for diffs cannot release",

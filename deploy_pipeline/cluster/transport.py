@@ -27,12 +27,17 @@ class Transport:
     """The connections to the server that a configuration names. Safe to share between threads.
 
     Raises OSError and http.client.HTTPException for requests that got no answer, and SettingsError for a configuration
-    that names no server, certificates that cannot be read, and proxies of other kinds.
+    that names no server or credentials in its address, certificates that cannot be read, and proxies of other kinds.
     """
 
     def __init__(self, configuration: client.Configuration) -> None:
         self._configuration = configuration
         self._url = _address(configuration.host, "the cluster", "https", "http")
+        if self._url.username is not None:
+            raise SettingsError(
+                "the address of the cluster holds credentials, which count for nothing there",
+                hint="leave HOST:PORT alone in `server`, and write the credentials under `users` in the kubeconfig",
+            )
         self._port = self._url.port or (443 if self._url.scheme == "https" else 80)
         self._proxy = _proxy(configuration)
         self._idle: list[HTTPConnection] = []  # the one used last is used first
@@ -44,7 +49,7 @@ class Transport:
         """Send one request, once; its status and what came with it."""
         if self._proxy and self._url.scheme == "http":
             # Such a proxy is told the whole address (RFC 9112, section 3.2.2); one that passes TLS on is not.
-            target = f"http://{self._url.netloc.rpartition('@')[2]}{target}"
+            target = f"http://{self._url.netloc}{target}"
             headers = {**headers, **(self._configuration.proxy_headers or {})}
         connection = self._take()
         try:

@@ -18,7 +18,7 @@ from typing import Any
 from deploy_pipeline.channels import Channel, load_channels, load_deploy_file
 from deploy_pipeline.errors import RaceLost, RefusedError, RenderFailed
 from deploy_pipeline.isolation import network_of_isolated_tools
-from deploy_pipeline.private_files import own_prefix, sweep
+from deploy_pipeline.private_files import private_directory
 from deploy_pipeline.rendering.apps import KUBE_VERSION, RenderedApp, Workplace, render_apps
 from deploy_pipeline.rendering.history import candidate_message, candidate_parents, tool_versions
 from deploy_pipeline.rendering.manifests import Manifest, read_rendered, rendered_path
@@ -166,9 +166,8 @@ class _Render:
         shapes: Mapping[str, Mapping[str, Any]],
     ) -> str:
         """Write the files out, let the tools work on them, and store the candidate's tree."""
-        sweep(Path(tempfile.gettempdir()))
-        with tempfile.TemporaryDirectory(prefix=own_prefix(), ignore_cleanup_errors=True) as directory:
-            root, private = Path(directory, "tree"), Path(directory, "private")
+        with private_directory(Path(tempfile.gettempdir())) as directory:
+            root, private = directory / "tree", directory / "private"
             root.mkdir()
             private.mkdir()
             self.mirror.tree(projected).export(root)

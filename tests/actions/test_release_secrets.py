@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from deploy_pipeline.deployer import Deployer
-from deploy_pipeline.errors import (
-    SecretFault,
-)
+from deploy_pipeline.errors import SecretFault
+from deploy_pipeline.private_files import process_directory
 from deploy_pipeline.promotion import diff_promotion
 from tests.actions.conftest import World
 
@@ -71,8 +69,10 @@ def test_secret_values_show_nowhere(released: World) -> None:
 
 
 def test_no_file_with_a_secret_stays(released: World) -> None:
-    """Values files for Helm lie in private directories that are gone afterwards."""
-    assert not list(Path("/dev/shm").glob(f"deploy-pipeline-{os.getpid()}-*"))
+    """Values files for Helm lie in private directories that are gone afterwards; a kubeconfig's keys have their own."""
+    keys = process_directory()
+    assert list(keys.parent.glob(f"deploy-pipeline-{os.getpid()}-*")) == [keys]
+    assert not [path for path in keys.rglob("*") if path.is_file() and b"not-a-real" in path.read_bytes()]
 
 
 def test_a_digest_does_not_depend_on_what_the_process_has_seen(
