@@ -16,7 +16,7 @@ from deploy_pipeline.changes.compare import (
 )
 from deploy_pipeline.changes.field_owners import FieldOwners
 from deploy_pipeline.changes.report import differences, markdown, secret_versions, summary, text
-from deploy_pipeline.changes.server_choices import ServerDefaults, without_server_choices
+from deploy_pipeline.changes.server_choices import ServerDefaults, is_server_choice, without_server_choices
 
 __all__ = [
     "AppChanges",
@@ -30,6 +30,7 @@ __all__ = [
     "differences",
     "element_path",
     "field_changes",
+    "is_server_choice",
     "join_path",
     "labels",
     "markdown",

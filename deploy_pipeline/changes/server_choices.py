@@ -6,6 +6,7 @@ beforehand; the rest shows by trying twice. Objects of a kind are defaulted alik
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,15 @@ from deploy_pipeline.changes.compare import without_server_fields
 _Path = tuple[str, ...]
 # Chosen by the server for a new object, and another one at each dry run.
 _CHOSEN_AT_CREATION = {("", "Service"): ("clusterIP", "clusterIPs", "healthCheckNodePort")}
+# Their paths. They can come in an update, too. The ports that a dry run names are no guess then, but the next after the
+# highest one asked for (as a kube-apiserver 1.20 was seen to do): alike at each try, and not what an apply gives.
+_CHOSEN_PATHS = {("", "Service"): re.compile(r"spec\.(clusterIPs?\b.*|healthCheckNodePort|ports\[.+\]\.nodePort)")}
+
+
+def is_server_choice(manifest: Mapping[str, Any], path: str) -> bool:
+    """Whether the server chooses this field of such an object, where the manifest does not."""
+    pattern = _CHOSEN_PATHS.get(_kind(manifest))
+    return pattern is not None and pattern.fullmatch(path) is not None
 
 
 def without_server_choices(dry_run: Mapping[str, Any], desired: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from deploy_pipeline.changes import FieldChange, ObjectChange, Operation, field_changes, without_server_choices
+from deploy_pipeline.changes import (
+    FieldChange,
+    ObjectChange,
+    Operation,
+    field_changes,
+    is_server_choice,
+    without_server_choices,
+)
 from deploy_pipeline.cluster.applied import is_applied
 from deploy_pipeline.cluster.managed_fields import without_handed_over
 from deploy_pipeline.cluster.objects import FIELD_MANAGER, Manifest, ObjectRef, resource_version
@@ -139,6 +146,7 @@ def _changed(writing: _Writing, manifest: Manifest, live: Manifest) -> Step | No
                 return None
             others = field_changes(live, again.result, target.redactor)
             fields = tuple(change for change in fields if change in others)
+        fields = _without_choices(fields, sent, target)
     except InvalidObject as refused:
         return _recreated(target, manifest, live, refused)
     operation = Operation.UPDATE if fields else Operation.NONE
@@ -163,6 +171,14 @@ def _try(writing: _Writing, sent: Manifest, live: Manifest) -> _Tried | None:
     left["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
     replaced = writing.target.cluster.objects.dry_run_replace(left)
     return _Tried(replaced, takes_over=True) if replaced is not None else None
+
+
+def _without_choices(fields: tuple[FieldChange, ...], sent: Manifest, target: Target) -> tuple[FieldChange, ...]:
+    """The changes without values that only the server chooses: the dry run cannot know those of the apply."""
+    chosen = {change.path for change in fields if change.after is not None and is_server_choice(sent, change.path)}
+    if chosen:
+        chosen -= {change.path for change in field_changes(None, sent, target.redactor)}
+    return tuple(change for change in fields if change.path not in chosen)
 
 
 def _may_be_chance(fields: Sequence[FieldChange], sent: Manifest, target: Target) -> bool:

@@ -143,10 +143,10 @@ def test_the_words_of_a_refusal_are_kept(small: Small, gated: Gate, monkeypatch:
     small.push()
     finish = Writer._finish
 
-    def with_webhook(self: Writer, resource: Any, new: Any, live: Any, *more: Any) -> Any:
+    def with_webhook(self: Writer, resource: Any, new: Any, live: Any, *more: Any, dry_run: bool) -> Any:
         if resource.kind == "ConfigMap" and new["metadata"].get("name") == SIX[2] and live is not None:
             raise refusal("Conflict", resource, SIX[2], "webhook quota.example denied it: only five")
-        return finish(self, resource, new, live, *more)
+        return finish(self, resource, new, live, *more, dry_run=dry_run)
 
     monkeypatch.setattr(Writer, "_finish", with_webhook)
     with pytest.raises(ManifestRejected) as refused:
@@ -160,10 +160,10 @@ def test_all_that_helm_writes_is_tried(small: Small, monkeypatch: pytest.MonkeyP
     small.deliver()
     finish = Writer._finish
 
-    def with_webhook(self: Writer, resource: Any, new: Any, live: Any, *more: Any) -> Any:
+    def with_webhook(self: Writer, resource: Any, new: Any, live: Any, *more: Any, dry_run: bool) -> Any:
         if resource.kind == "ConfigMap" and new["metadata"].get("name") == "b" and live is not None:
             new = {**new, "data": {**new["data"], "injected": "later"}}
-        return finish(self, resource, new, live, *more)
+        return finish(self, resource, new, live, *more, dry_run=dry_run)
 
     monkeypatch.setattr(Writer, "_finish", with_webhook)
     small.put_chart("shop", config_map("a", a="2"), config_map("b", a="1"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy_pipeline.changes import ServerDefaults
+import pytest
+
+from deploy_pipeline.changes import ServerDefaults, is_server_choice
 
 Json = dict[str, Any]
 
@@ -50,3 +52,22 @@ def test_elements_of_a_list_are_one_field() -> None:
     assert defaults.explain(two, _made(two, containers=filled))
     assert not defaults.explain(two, _made(two, containers=[*filled, {"name": "sidecar"}]))
     assert not defaults.explain(two, _made(two, containers=filled[:1]))
+
+
+@pytest.mark.parametrize(
+    ("path", "chosen"),
+    [
+        ("spec.ports[http].nodePort", True),
+        ("spec.ports[0].nodePort", True),
+        ("spec.clusterIP", True),
+        ("spec.clusterIPs[0]", True),
+        ("spec.healthCheckNodePort", True),
+        ("spec.ports[http].port", False),
+        ("spec.clusterIPPolicy", False),
+        ("metadata.labels.nodePort", False),
+    ],
+)
+def test_the_server_chooses_addresses_and_ports_of_a_service(path: str, chosen: bool) -> None:
+    """A dry run names numbers for them, often the same at each try, that the apply will not give."""
+    assert is_server_choice({"apiVersion": "v1", "kind": "Service"}, path) is chosen
+    assert not is_server_choice({"apiVersion": "example.org/v1", "kind": "Service"}, path)

@@ -23,6 +23,13 @@ def config_map(name: str, value: str = "1") -> dict[str, object]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"x": value}}
 
 
+def service(node_ports: tuple[int | None, ...]) -> dict[str, object]:
+    """A Service with ports from 80 on, of which the server chooses those on the nodes that are None."""
+    ports = [{"name": f"p{n}", "port": 80 + n, "nodePort": node} for n, node in enumerate(node_ports)]
+    spec = {"type": "NodePort", "ports": [{k: v for k, v in port.items() if v} for port in ports]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec}
+
+
 @contextmanager
 def process(state: Path) -> Iterator[tuple[subprocess.Popen[str], Client]]:
     """`python -m deploy_pipeline.sandbox` on a directory."""
@@ -170,3 +177,25 @@ def test_a_custom_kind_may_have_the_name_of_a_built_in_one(client: Client, shell
     assert client.apply("/apis/serving.example/v1/namespaces/default/services/a", made).code == 201
     listed = shell("kubectl", "get", name)
     assert listed.stdout.split()[:3] == ["NAME", "AGE", "a"], listed.stderr
+
+
+@pytest.mark.parametrize(
+    ("live", "tried", "answered"),
+    [
+        ((), (None, None), [32769, 32770]),
+        ((), (30500, None), [30500, 30501]),
+        ((30500,), (30500, None), [30500, 32769]),
+    ],
+)
+def test_a_dry_run_names_node_ports_that_no_apply_gives(
+    live: tuple[int, ...], tried: tuple[int | None, ...], answered: list[int], client: Client
+) -> None:
+    """Those behind the highest that is new to the service, alike at each try (as kube-apiserver 1.20 answered)."""
+    path = "/api/v1/namespaces/default/services/web"
+    if live:
+        assert client.apply(path, service(live)).code == 201
+    for _ in range(2):
+        shown = client.apply(path, service(tried), "&dryRun=All").body
+        assert [port["nodePort"] for port in shown["spec"]["ports"]] == answered
+    given = client.apply(path, service(tried)).body["spec"]["ports"]
+    assert [port["nodePort"] for port in given if not 30000 <= port["nodePort"] < 32768] == []

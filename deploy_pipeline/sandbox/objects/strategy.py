@@ -27,8 +27,8 @@ ESTABLISHED = (
 )
 
 
-def prepare(resource: Resource, value: Json, old: Json | None, store: Store) -> Json:
-    """The object as the main endpoint stores it; `old` is what it replaces."""
+def prepare(resource: Resource, value: Json, old: Json | None, store: Store, *, dry_run: bool) -> Json:
+    """The object as the main endpoint stores it, or would; `old` is what it replaces."""
     value = {**value, "metadata": dict(value["metadata"])}
     if "spec" in value:
         value["spec"] = dict(value["spec"])
@@ -36,6 +36,8 @@ def prepare(resource: Resource, value: Json, old: Json | None, store: Store) -> 
         _keep_status(resource, value, old)
     if not resource.custom and resource.kind in PREPARE:
         PREPARE[resource.kind](value, old or {}, store)
+    if resource.key == "services" and value["spec"]["type"] in ("NodePort", "LoadBalancer"):
+        _node_ports(value["spec"], (old or {}).get("spec", {}), store, dry_run=dry_run)
     value["metadata"].pop("generation", None)
     if resource.has_generation:
         before = old["metadata"].get("generation", 1) if old else 0
@@ -77,22 +79,23 @@ def _service(value: Json, old: Json, store: Store) -> None:
     spec.setdefault("clusterIPs", [spec["clusterIP"]])
     spec.setdefault("ipFamilies", ["IPv4"])
     spec.setdefault("ipFamilyPolicy", "SingleStack")
-    if spec["type"] in ("NodePort", "LoadBalancer"):
-        _node_ports(spec, before, store)
-    elif before and before["type"] != spec["type"]:  # what only the old type had goes
+    if spec["type"] == "ClusterIP" and before and before["type"] != spec["type"]:  # what only the old type had goes
         spec["ports"] = [{k: v for k, v in port.items() if k != "nodePort"} for port in spec.get("ports", ())]
         for key in ("externalTrafficPolicy", "allocateLoadBalancerNodePorts", "healthCheckNodePort"):
             spec.pop(key, None)
 
 
-def _node_ports(spec: Json, before: Json, store: Store) -> None:
+def _node_ports(spec: Json, before: Json, store: Store, *, dry_run: bool) -> None:
     kept = {(port["port"], port["protocol"]): port.get("nodePort") for port in before.get("ports", ())}
     used = {port.get("nodePort") for s in store.objects("services") for port in s["spec"].get("ports", ())}
-    ports = []
+    ports, new = [], list[int]()
     for port in spec.get("ports", ()):
         number = port.get("nodePort") or kept.get((port.get("port"), port["protocol"]))
+        if not number and dry_run:  # no guess of what an apply will give: the next that is new to this service
+            number = max(new, default=NODE_PORTS.stop) + 1
         number = number or _free(used, lambda: random.choice(NODE_PORTS))
         used.add(number)
+        new += [number] if number not in kept.values() else []
         ports.append({**port, "nodePort": number})
     spec["ports"] = ports
 

@@ -77,7 +77,7 @@ class Writer:
         for key in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"):
             metadata.pop(key, None)
         metadata.update(uid=str(uuid.uuid4()), creationTimestamp=now())
-        new = self._finish(resource, new, None, managers)
+        new = self._finish(resource, new, None, managers, dry_run=dry_run)
         taken = self.store.get(resource.key, target.namespace, metadata["name"])
         if taken is not None:
             refused = refusal("AlreadyExists", resource, metadata["name"])
@@ -96,10 +96,19 @@ class Writer:
             problem = {"reason": "NamespaceTerminating", "message": text, "field": "metadata.namespace"}
             raise refusal("Forbidden", resource, name, why, [problem])
 
-    def _finish(self, resource: Resource, new: Json, live: Json | None, managers: Managers, part: str = "") -> Json:
+    def _finish(
+        self,
+        resource: Resource,
+        new: Json,
+        live: Json | None,
+        managers: Managers,
+        part: str = "",
+        *,
+        dry_run: bool,
+    ) -> Json:
         """What the kind makes of the object, its refusals, and the owners."""
         if part != "status":
-            new = strategy.prepare(resource, new, live, self.store)
+            new = strategy.prepare(resource, new, live, self.store, dry_run=dry_run)
         if causes := validate(resource, new, live):
             raise invalid(resource.group, resource.kind, new["metadata"]["name"], causes)
         return _owned(new, managers)
@@ -144,7 +153,7 @@ class Writer:
         metadata = {key: value for key, value in new["metadata"].items() if key not in KEPT}
         metadata.update({key: old[key] for key in (*KEPT, "namespace", "resourceVersion") if key in old})
         metadata.setdefault("uid", old["uid"])
-        new = self._finish(resource, {**new, "metadata": metadata}, live, managers, target.subresource)
+        new = self._finish(resource, {**new, "metadata": metadata}, live, managers, target.subresource, dry_run=dry_run)
         if _same_but_times(new, live):
             return live
         if dry_run:
