@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import _thread
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -112,6 +112,7 @@ def test_the_first_error_is_raised_and_no_more_is_begun(crew: SideBySide) -> Non
         if item < 2:
             both.wait()
             raise ValueError(str(item))
+        threading.Event().wait(0.01)
 
     with pytest.raises(ValueError, match="0"):
         crew.each(fail, range(1000))
@@ -138,19 +139,21 @@ def test_an_interrupt_begins_no_more_and_goes_on_up(crew: SideBySide) -> None:
 
 def test_an_interrupt_while_others_end_lets_them_end(crew: SideBySide) -> None:
     """A write that was begun may not go on behind the back of who gives the lock up."""
-    caller, ended = threading.current_thread(), list[int]()
+    caller, begun, ended = threading.current_thread(), threading.Event(), threading.Event()
 
-    def work(item: int) -> None:
-        if threading.current_thread() is not caller:
-            _thread.interrupt_main()
-            threading.Event().wait(0.2)
-            ended.append(item)
+    def work(_: int) -> None:
+        if threading.current_thread() is caller:
+            begun.wait(10)
+            return
+        begun.set()
+        threading.Event().wait(0.1)  # until the caller waits
+        signal.pthread_kill(caller.ident or 0, signal.SIGINT)
+        threading.Event().wait(0.2)
+        ended.set()
 
     with pytest.raises(KeyboardInterrupt):
-        crew.each(work, range(MANY))
-    begun = len(ended)
-    threading.Event().wait(0.3)
-    assert len(ended) == begun
+        crew.each(work, range(2))
+    assert ended.is_set()
     assert_left(crew)
 
 

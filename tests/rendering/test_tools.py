@@ -72,13 +72,13 @@ def test_tool_is_killed_when_it_may_not_proceed(tmp_path: Path) -> None:
         if len(asked) == 2:
             raise RaceLost("the lock is gone")
 
-    program = "import os, time; os.close(1); os.close(2); time.sleep(2); open('late', 'w')"
+    program = "import os, time; os.close(1); os.close(2); time.sleep(3); open('late', 'w')"
     started = time.monotonic()
     with pytest.raises(RaceLost):
         run_tool([sys.executable, "-c", program], cwd=tmp_path, env={}, timeout=20, proceed=proceed)
-    assert time.monotonic() - started < 1.9
+    assert time.monotonic() - started < 2.9
     assert asked[1] - asked[0] > 0.4
-    time.sleep(1.5)
+    time.sleep(3.5 - (time.monotonic() - started))
     assert not (tmp_path / "late").exists()
 
 
@@ -86,8 +86,9 @@ def test_proceed_is_asked_of_a_tool_that_prints_all_the_time(tmp_path: Path) -> 
     """As often as of a silent one, not once a line."""
     asked: list[int] = []
     program = "import time\nfor _ in range(60): print('x', flush=True); time.sleep(.02)"
+    started = time.monotonic()
     run_tool([sys.executable, "-c", program], cwd=tmp_path, env={}, timeout=20, proceed=lambda: asked.append(1))
-    assert 1 <= len(asked) <= 5
+    assert 1 <= len(asked) <= (time.monotonic() - started) * 4
 
 
 @pytest.mark.skipif(not shutil.which("setpriv", path=os.defpath), reason="the system cannot tie a tool to its parent")
