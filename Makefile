@@ -15,7 +15,7 @@ VENV := .venv/ready
 TOOLS := .tools/ready
 unless_here = $(if $(and $(wildcard $(1)),$(filter $(CURDIR),$(shell cat $(2) 2>/dev/null))),,.FORCE)
 
-.PHONY: help setup demo demo-check test test-long test-cluster lint format bench lock clean .FORCE
+.PHONY: help setup demo demo-check test test-long test-cluster real-cluster lint format bench lock clean .FORCE
 .DEFAULT_GOAL := help
 
 help: ## list these words
@@ -49,6 +49,9 @@ test-cluster: setup ## run random histories and releases on a real cluster (KUBE
 	@test -n "$$KUBECONFIG" || { echo "error: KUBECONFIG names no cluster" >&2; exit 2; }
 	@$(BIN)/python -m pytest -m "not long" --cluster "$$KUBECONFIG" tests/cluster_suite tests/properties $(ARGS)
 
+real-cluster: setup ## build a kube-apiserver from Debian's source and serve it, for test-cluster and bench
+	@$(BIN)/python -m tests.real_cluster .real-cluster
+
 lint: $(VENV) ## check style, format, types and layers
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -66,4 +69,4 @@ lock: ## resolve the dependencies anew into requirements/
 	@$(PYTHON) -I scripts/lock.py
 
 clean: ## remove all that `make` made
-	@rm -rf .venv .tools .demo .dagster_home .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .tools .demo .real-cluster .dagster_home .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,15 +1,12 @@
 """Diff and release of many apps, beside a shell loop of kubectl over the same kustomizations.
 
-Each side has a sandbox cluster of its own, run by the same code in a process of its own. The loop is what stands in
-most CI scripts: one ``kubectl diff -k`` and one ``kubectl apply -k`` for each app. It does less: it neither waits until
-anything is ready, nor prunes, nor records. Pods are ready at once, as how long containers start is neither's doing.
+The loop is what stands in most CI scripts: one ``kubectl diff -k`` and one ``kubectl apply -k`` for each app. It does
+less: it neither waits until anything is ready, nor prunes, nor records.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +14,16 @@ from typing import Any
 
 import yaml
 
+from benchmarks.clusters import Clusters, kubectl
 from benchmarks.figures import Figure, timed
-from deploy_pipeline.demo.waiting import Stopped, Waiting
+from deploy_pipeline.demo.waiting import Stopped
 from deploy_pipeline.deployer import Deployer, silent
 from deploy_pipeline.promotion import diff_promotion, promote, render
 from deploy_pipeline.release import ReleaseRequest, release_channel
-from deploy_pipeline.settings import Settings, tool_path
+from deploy_pipeline.settings import Settings
 
-_CHANNEL = "many"
+_CHANNEL = "deploy-bench"
+_SYSTEM = f"{_CHANNEL}-system"
 _OBJECTS = 6
 _LOOPS = {"kubectl loop": (), "kubectl loop, server-side": ("--server-side",)}
 
@@ -41,16 +40,18 @@ class _Seconds:
 _Measured = Mapping[str, _Seconds]
 
 
-def measure(folder: Path, waiting: Waiting, *, count: int, loops: int = len(_LOOPS)) -> Iterator[Figure]:
+def measure(folder: Path, clusters: Clusters, *, count: int, loops: int = len(_LOOPS)) -> Iterator[Figure]:
     """Ours beside the first of the loops, for ``count`` apps of six objects each."""
     tree = folder / "tree"
-    _write_apps(tree, count)
-    rendering, ours = _deployer(folder, tree, waiting)
+    _write_apps(tree, count, clusters.replicas)
+    with clusters.empty(f"ours-{count}", _CHANNEL, _SYSTEM) as kubeconfig:
+        rendering, ours = _deployer(folder, tree, kubeconfig, clusters)
     yield Figure(f"{count} apps: render, once for a push", rendering)
     for state, seconds in ours.items():
         yield Figure(f"{count} apps, {state}: promote", seconds.promote)
     for name, options in list(_LOOPS.items())[:loops]:
-        theirs = _loop(_cluster(folder, f"loop-{count}{''.join(options)}", waiting), tree, options, waiting)
+        with clusters.empty(f"loop-{count}{''.join(options)}", _CHANNEL) as kubeconfig:
+            theirs = _loop(kubeconfig, tree, options, clusters)
         for state, seconds in ours.items():
             other = theirs[state]
             yield Figure(f"{count} apps, {state}: diff", seconds.diff, "s", None, name, other.diff)
@@ -68,17 +69,20 @@ def _states(tree: Path) -> Iterator[str]:
     yield "all changed"
 
 
-def _deployer(folder: Path, tree: Path, waiting: Waiting) -> tuple[float, _Measured]:
+def _deployer(folder: Path, tree: Path, kubeconfig: Path, clusters: Clusters) -> tuple[float, _Measured]:
     """Seconds of the first rendering, and of what follows, by the same functions that the ops call."""
-    kubeconfig = _cluster(folder, f"ours-{len(list(tree.glob('apps/*')))}", waiting)
     origin = folder / "origin.git"
     _git(folder, "init", "--quiet", "--bare", "--initial-branch=main", str(origin))
     _git(tree, "init", "--quiet", "--initial-branch=main")
-    settings = Settings(repository=origin.as_uri(), state_dir=folder / "state", kubeconfig=kubeconfig)
+    settings = Settings(
+        repository=origin.as_uri(), state_dir=folder / "state", kubeconfig=kubeconfig, system_namespace=_SYSTEM
+    )
     deployer = Deployer.from_settings(settings)
     rendering: list[float] = []
     measured = {}
     for state in _states(tree):
+        if clusters.stop.is_set():
+            raise Stopped
         _push(tree, origin)
         rendering.append(timed(lambda: render(deployer, "main", progress=silent))[0])
         measured[state] = _Seconds(
@@ -94,35 +98,20 @@ def _release(deployer: Deployer) -> Callable[[], object]:
     return lambda: release_channel(deployer, request, progress=silent, on_app=lambda _: None)
 
 
-def _loop(kubeconfig: Path, tree: Path, options: tuple[str, ...], waiting: Waiting) -> _Measured:
+def _loop(kubeconfig: Path, tree: Path, options: tuple[str, ...], clusters: Clusters) -> _Measured:
     apps = sorted(tree.glob("apps/*"))
 
     def loop(verb: str) -> None:
         for app in apps:
-            command = [tool_path("kubectl"), "--kubeconfig", str(kubeconfig), verb, *options, "-k", str(app)]
-            done = subprocess.run(command, capture_output=True, check=False)
             # kubectl diff ends with 1 if there are differences.
-            assert done.returncode in ((0, 1) if verb == "diff" else (0,)), done
-            if waiting.stop.is_set():
+            kubectl(kubeconfig, verb, *options, "-k", str(app), fine=(0, 1) if verb == "diff" else (0,))
+            if clusters.stop.is_set():
                 raise Stopped
 
     return {
         state: _Seconds(diff=timed(lambda: loop("diff"))[0], release=timed(lambda: loop("apply"))[0])
         for state in _states(tree)
     }
-
-
-def _cluster(folder: Path, name: str, waiting: Waiting) -> Path:
-    """Start a sandbox cluster; returns its kubeconfig."""
-    kubeconfig = folder / f"{name}.kubeconfig"
-    command = [sys.executable, "-m", "deploy_pipeline.sandbox", "--rollout-seconds", "0"]
-    command += ["--state", str(folder / name), "--kubeconfig", str(kubeconfig)]
-    waiting.processes.start(name, command, env=os.environ, cwd=Path.cwd())
-    waiting.until("a sandbox cluster", kubeconfig.exists)
-    # kubectl cannot diff what is to come into a namespace that is not there yet.
-    create = [tool_path("kubectl"), "--kubeconfig", str(kubeconfig), "create", "namespace", _CHANNEL]
-    subprocess.run(create, check=True, capture_output=True)
-    return kubeconfig
 
 
 def _push(tree: Path, origin: Path) -> None:
@@ -137,14 +126,14 @@ def _git(folder: Path, *arguments: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def _write_apps(tree: Path, count: int) -> None:
+def _write_apps(tree: Path, count: int, replicas: int) -> None:
     """A repository with one channel of ``count`` apps."""
     names = [f"app-{number:03d}" for number in range(count)]
     releases = [{"name": name, "driver": "kustomize", "kustomize_dir": f"apps/{name}"} for name in names]
     _write(tree / "channels" / f"{_CHANNEL}.yaml", {"channel": _CHANNEL, "releases": releases})
     _write(tree / "deploy.yaml", {"include": ["channels/**", "apps/**", "deploy.yaml"]})
     for name in names:
-        objects = _objects(name)
+        objects = _objects(name, replicas)
         for manifest in objects:
             _write(tree / "apps" / name / f"{manifest['kind'].lower()}.yaml", manifest)
         resources = [f"{manifest['kind'].lower()}.yaml" for manifest in objects]
@@ -161,7 +150,7 @@ def _set_images(tree: Path, version: int, *, every: bool) -> None:
         _write(path, manifest)
 
 
-def _objects(name: str) -> list[dict[str, Any]]:
+def _objects(name: str, replicas: int) -> list[dict[str, Any]]:
     """Six objects, of the kinds that most apps have."""
     labels = {"app.kubernetes.io/name": name}
     container = {
@@ -173,13 +162,15 @@ def _objects(name: str) -> list[dict[str, Any]]:
     pod = {"metadata": {"labels": labels}, "spec": {"serviceAccountName": name, "containers": [container]}}
     selector = {"matchLabels": labels}
     backend = {"service": {"name": name, "port": {"number": 80}}}
+    # A class that no controller serves: nothing shall open a port for it, or take traffic from others.
+    ingress = {"ingressClassName": _CHANNEL, "defaultBackend": backend}
     return [
         _object("v1", "ServiceAccount", name),
         _object("v1", "ConfigMap", name, data={f"KEY_{number}": "value" for number in range(10)}),
         _object("v1", "Service", name, spec={"selector": labels, "ports": [{"port": 80, "targetPort": 8080}]}),
-        _object("policy/v1", "PodDisruptionBudget", name, spec={"minAvailable": 1, "selector": selector}),
-        _object("networking.k8s.io/v1", "Ingress", name, spec={"defaultBackend": backend}),
-        _object("apps/v1", "Deployment", name, spec={"replicas": 1, "selector": selector, "template": pod}),
+        _object("networking.k8s.io/v1", "NetworkPolicy", name, spec={"podSelector": selector}),
+        _object("networking.k8s.io/v1", "Ingress", name, spec=ingress),
+        _object("apps/v1", "Deployment", name, spec={"replicas": replicas, "selector": selector, "template": pod}),
     ]
 
 

@@ -24,6 +24,8 @@ Json = dict[str, Any]
 
 # What lives by itself in every cluster, or is only another view of objects that are listed anyway.
 _NEVER_LISTED = frozenset(("events", "leases", "componentstatuses", "nodes", "controllerrevisions"))
+# Its kinds are listed by other groups, too; gone with Kubernetes 1.22.
+_OLD_GROUP = "extensions"
 _GONE_SECONDS = 60.0
 _FOREGROUND = {"propagationPolicy": "Foreground"}
 
@@ -76,6 +78,8 @@ class ClusterView:
             headers=headers,
             timeout=60,
         )
+        if "json" not in reply.headers.get("Content-Type", ""):  # a group that went a moment ago is a page not found
+            return reply.status, {"message": reply.data.decode()}
         return reply.status, json.loads(reply.data or b"{}")
 
     def done(self, method: str, path: str, body: Any = None, media: str = JSON) -> Json:
@@ -117,6 +121,13 @@ class ClusterView:
                 if time.monotonic() > deadline:
                     raise Refused(f"{path} does not go")
                 time.sleep(0.02)
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Major and minor version of the API server."""
+        answer = self.done("GET", "/version")
+        major, minor = (int("".join(filter(str.isdigit, answer[part]))) for part in ("major", "minor"))
+        return major, minor
 
     def serves(self, manifest: Mapping[str, Any]) -> bool:
         """Whether the cluster knows the manifest's kind."""
@@ -161,8 +172,8 @@ class ClusterView:
         if not self._served:
             groups = self.done("GET", "/apis")["groups"]
             versions = [group["preferredVersion"]["groupVersion"] for group in groups]
-            custom = {definition["spec"]["group"] for definition in self._definitions()}
-            bases = ["/api/v1", *(f"/apis/{v}" for v in versions if v.partition("/")[0] not in custom)]
+            left_out = {_OLD_GROUP, *(definition["spec"]["group"] for definition in self._definitions())}
+            bases = ["/api/v1", *(f"/apis/{v}" for v in versions if v.partition("/")[0] not in left_out)]
             self._served = tuple(served for base in bases for served in self._serves(base))
         return self._served
 

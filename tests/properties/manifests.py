@@ -124,7 +124,7 @@ def _ingress(name: str) -> Drawn:
         )
     )
     return always({"rules": rules}, tls=several({"hosts": ["a.example.org"], "secretName": "a"})).map(
-        lambda spec: {"spec": spec}
+        lambda spec: {"spec": {**spec, "ingressClassName": "nobodys"}}  # on a real cluster nothing shall serve it
     )
 
 

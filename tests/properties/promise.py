@@ -18,6 +18,8 @@ Dump = Mapping[Key, Json]
 _IN_EVERY_NAMESPACE = frozenset((("", "ConfigMap", "kube-root-ca.crt"), ("", "ServiceAccount", "default")))
 # Made by controllers: endpoints of a Service, volumes of a claim.
 _MADE_BY_CONTROLLERS = frozenset((("", "Endpoints"), ("", "PersistentVolume")))
+# The API server registers the group of each definition by itself.
+_REGISTERED = "kube-aggregator.kubernetes.io/automanaged"
 # Helm's own records of its releases.
 _HELM_RECORD = "helm.sh/release.v1"
 # Hooks are named in the change set, not compared: what they do is theirs.
@@ -52,6 +54,7 @@ def is_of_people(item: Json) -> bool:
         controlled
         or (group, item["kind"], metadata["name"]) in _IN_EVERY_NAMESPACE
         or (group, item["kind"]) in _MADE_BY_CONTROLLERS
+        or _REGISTERED in metadata.get("labels", {})
         or item.get("type") == _HELM_RECORD
         or _HOOK in metadata.get("annotations", {})
     )

@@ -116,9 +116,13 @@ class Stage:
     def able(self, cast: Cast) -> Cast:
         """The cast without the kinds that cannot be played on this cluster.
 
-        Cluster roles need rights of their own, and whether a claim is ever bound depends on the storage there is.
+        Cluster roles need rights of their own, whether a claim is ever bound depends on the storage there is, and an
+        older server knows some kinds in other versions only.
         """
-        missing = set() if self.alone else {"PersistentVolumeClaim"}
+        kinds = [kind[:2] for kind in cast.kinds if "@" not in kind[0]]
+        missing = {kind for version, kind in kinds if not self.view.serves({"apiVersion": version, "kind": kind})}
+        if not self.alone:
+            missing.add("PersistentVolumeClaim")
         if not self.view.may_create("rbac.authorization.k8s.io", "clusterroles"):
             missing.add("ClusterRole")
         return replace(cast, kinds=tuple(kind for kind in cast.kinds if kind[1] not in missing))
