@@ -21,8 +21,8 @@ from deploy_pipeline.drift import check_drift, drift_of, without_finished_jobs
 from deploy_pipeline.drivers.plan import AppPlan
 from deploy_pipeline.drivers.recovery import free_interrupted
 from deploy_pipeline.errors import ChannelLocked, DeployError, RetryableError
+from deploy_pipeline.execution import Execution
 from deploy_pipeline.planning import ChannelPlan, plan_channel
-from deploy_pipeline.release import Run
 from deploy_pipeline.repository import release_branch
 
 TRIGGER = "heal"
@@ -137,11 +137,11 @@ class _Healing:
         """Release the chosen apps; returns for each why it is not as released, empty if it is."""
         narrow = replace(plan.change_set, apps=tuple(app.changes for app in chosen))
         whole = replace(plan, change_set=narrow, apps=chosen)
-        run = Run(self.deployer, whole, self._records, self.lock, self.progress, lambda _: None)
+        execution = Execution(self.deployer, whole, self._records, self.lock, self.progress, lambda _: None)
         reason = _what(found, [app.changes.app for app in chosen]) or basis.newest.reason
-        record = run.begin(basis.last.commit, basis.approval, TRIGGER, self.run_id, reason)
+        record = execution.begin(basis.last.commit, basis.approval, TRIGGER, self.run_id, reason)
         try:
-            return {result.app: result.reasons for result in run.carry_out(chosen, record)}
+            return {result.app: result.reasons for result in execution.carry_out(chosen, record)}
         except RetryableError:
             raise
         except DeployError as error:

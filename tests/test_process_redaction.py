@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from deploy_pipeline import process_redaction
-from deploy_pipeline.cluster.connection import Connection
+from deploy_pipeline.cluster.connection import Connection, _load
 from deploy_pipeline.errors import ClusterUnreachable
 from deploy_pipeline.images.registries import read_docker_config
 from deploy_pipeline.repository.remote import Remote
@@ -94,6 +96,22 @@ def test_bytes_that_are_no_text_are_read_all_the_same(tmp_path: Path) -> None:
     for name in ("escaped", "bytes"):
         store.read(name)
     assert process_redaction.redact(f"({VALUE}, \ud800-hunter2)") == "(<masked>, <masked>)"
+
+
+@pytest.mark.parametrize("given", ["data", "file"])
+def test_the_key_of_a_kubeconfig_is_known_when_it_is_read(given: str, tmp_path: Path) -> None:
+    """Whether it lies in it or in a file beside it; each of its lines alone, too."""
+    line = base64.b64encode(b"of a key that is in a " + given.encode()).decode()
+    key = f"-----BEGIN PRIVATE KEY-----\n{line}\n-----END PRIVATE KEY-----\n"
+    (tmp_path / "key").write_text(key)
+    named = {"client-key": "key"} if given == "file" else {"client-key-data": base64.b64encode(key.encode()).decode()}
+    access = [("clusters", {"cluster": {"server": "https://127.0.0.1:9"}}), ("users", {"user": named})]
+    config = {kind: [{"name": "c", **what}] for kind, what in access}
+    config |= {"current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}]}
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+    _load(tmp_path / "kubeconfig", None)
+    whole = base64.b64encode(key.encode()).decode().rstrip("=")
+    assert process_redaction.redact(f"({line}) {whole}") == "(<masked>) <masked>"
 
 
 def test_tokens_are_known_when_they_are_used(tmp_path: Path) -> None:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:  # these bring Dagster and the Kubernetes client along
     from deploy_pipeline.changes.drift import DriftResult
     from deploy_pipeline.deploy_secrets import SecretResult
     from deploy_pipeline.deployer import Deployer
+    from deploy_pipeline.execution import AppResult
     from deploy_pipeline.promotion import Promotion
-    from deploy_pipeline.release import AppResult, ReleaseResult
+    from deploy_pipeline.release import ReleaseResult
     from deploy_pipeline.rendering import RenderResult
 
 TRIGGER = "cli"

@@ -213,6 +213,8 @@ def _load(kubeconfig: Path | None, context: str | None) -> client.Configuration:
                 client_configuration=configuration,
                 temp_file_path=str(process_directory()),  # for the keys that are in it: the client needs them as files
             )
+        if configuration.key_file:
+            process_redaction.learn([Path(configuration.key_file).read_text(encoding="utf-8")])
     except (config.ConfigException, OSError, yaml.YAMLError, *_NOT_AS_EXPECTED) as error:
         named = f" by {kubeconfig}" if kubeconfig else ""
         raise SettingsError(

@@ -28,8 +28,9 @@ from deploy_pipeline.pipeline.assets import (
 if TYPE_CHECKING:  # the core's actions import the Kubernetes client, which loading the code location must not
     from deploy_pipeline.deploy_secrets import SecretResult
     from deploy_pipeline.drift import AppReadiness
+    from deploy_pipeline.execution import AppResult
     from deploy_pipeline.promotion import Promotion
-    from deploy_pipeline.release import AppResult, ReleaseResult
+    from deploy_pipeline.release import ReleaseResult
     from deploy_pipeline.rendering import RenderResult
 
 Event = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation

@@ -16,6 +16,7 @@ from deploy_pipeline.changes import ChangeSet
 from deploy_pipeline.deploy_secrets import deploy_secrets
 from deploy_pipeline.drift import check_ready
 from deploy_pipeline.errors import FailedError, RefusedError, ReleaseFailed
+from deploy_pipeline.execution import AppResult
 from deploy_pipeline.forge import PullRequest
 from deploy_pipeline.healing import keep_released
 from deploy_pipeline.pipeline import events, tags
@@ -29,7 +30,7 @@ from deploy_pipeline.pipeline.config import (
     SecretsConfig,
 )
 from deploy_pipeline.pipeline.stage import DeployerParam, ObserverParam, Stage, stage
-from deploy_pipeline.release import AppResult, ReleaseRequest
+from deploy_pipeline.release import ReleaseRequest
 from deploy_pipeline.rendering import RenderResult
 from deploy_pipeline.repository import release_branch
 from deploy_pipeline.reviewing import open_promotion, release_and_report, review_promotion

@@ -15,9 +15,10 @@ from deploy_pipeline.changes.report import IN_WORDS
 from deploy_pipeline.cluster.records import ReleaseRecord
 from deploy_pipeline.deployer import Deployer, Progress
 from deploy_pipeline.errors import DeployError, RefusedError, ReleaseFailed, RetryableError
+from deploy_pipeline.execution import AppResult
 from deploy_pipeline.forge import DeploymentState
 from deploy_pipeline.forge.texts import ReleaseOutcome
-from deploy_pipeline.release import AppResult, ReleaseRequest, ReleaseResult, release_channel
+from deploy_pipeline.release import ReleaseRequest, ReleaseResult, release_channel
 from deploy_pipeline.repository import release_branch
 from deploy_pipeline.reviewing.reporting import attempt_of, report_release
 

@@ -100,12 +100,15 @@ class SandboxCluster:
 
 
 def serve(state_dir: Path, *, port: int, kubeconfig: Path | None, rollout_seconds: float = 0.5) -> None:
-    """Run in the foreground until SIGINT or SIGTERM."""
+    """Run in the foreground until SIGINT or SIGTERM, which do again what they did before when this returns."""
     ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
-    with SandboxCluster(state_dir, port=port, rollout_seconds=rollout_seconds) as cluster:
-        if kubeconfig is not None:
-            cluster.write_kubeconfig(kubeconfig)
-        print(f"sandbox cluster ready at {cluster.url}", flush=True)
-        ended.wait()
+    before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with SandboxCluster(state_dir, port=port, rollout_seconds=rollout_seconds) as cluster:
+            if kubeconfig is not None:
+                cluster.write_kubeconfig(kubeconfig)
+            print(f"sandbox cluster ready at {cluster.url}", flush=True)
+            ended.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deploy_pipeline.deployer import Deployer, Progress
+from deploy_pipeline.execution import AppResult
 from deploy_pipeline.promotion import Promotion, promote, render
-from deploy_pipeline.release import AppResult, ReleaseRequest, ReleaseResult, release_channel
+from deploy_pipeline.release import ReleaseRequest, ReleaseResult, release_channel
 from deploy_pipeline.sandbox import SandboxCluster
 from deploy_pipeline.settings import Settings, tool_path
 from tests.support.origin import PROJECT, Origin, example_files

@@ -29,7 +29,9 @@ def test_sandbox_on_a_port_in_use_says_so(unconfigured: CommandLine) -> None:
     """A port that somebody else has is an error with a next step."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
+        before = signal.getsignal(signal.SIGINT)
         result = unconfigured("sandbox", "--port", port, "--state-dir", "state")
+        assert signal.getsignal(signal.SIGINT) is before, "Ctrl-C is lost to whoever goes on"
 
     assert result.returncode == 2
     assert result.stderr.startswith("error: ")

@@ -15,7 +15,8 @@ from deploy_pipeline.cli.selection import open_deployer, select_apps, select_cha
 from deploy_pipeline.errors import ReleaseFailed
 
 if TYPE_CHECKING:
-    from deploy_pipeline.release import AppResult, ReleaseResult
+    from deploy_pipeline.execution import AppResult
+    from deploy_pipeline.release import ReleaseResult
 
 
 def release(
