@@ -49,7 +49,7 @@ test-cluster: setup ## run random histories and releases on a real cluster (KUBE
 	@test -n "$$KUBECONFIG" || { echo "error: KUBECONFIG names no cluster" >&2; exit 2; }
 	@$(BIN)/python -m pytest -m "not long" --cluster "$$KUBECONFIG" tests/cluster_suite tests/properties $(ARGS)
 
-real-cluster: setup ## build a kube-apiserver from Debian's source and serve it, for test-cluster and bench
+real-cluster: setup ## build a kube-apiserver and serve it, for test-cluster and bench (Debian 12, root: installs packages)
 	@$(BIN)/python -m tests.real_cluster .real-cluster
 
 lint: $(VENV) ## check style, format, types and layers

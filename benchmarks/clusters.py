@@ -16,6 +16,8 @@ from deploy_pipeline.demo.waiting import Waiting
 from deploy_pipeline.errors import FailedError, RefusedError
 from deploy_pipeline.settings import tool_path
 
+_GONE_SECONDS = 300  # until a namespace of many objects is gone, at most
+
 
 @dataclass(frozen=True)
 class Clusters:
@@ -46,15 +48,14 @@ class Clusters:
                 kubectl(kubeconfig, "create", "namespace", namespace)
                 yield kubeconfig
             return
-        asked = ("get", "namespace", namespace, *made, "--ignore-not-found", "-o", "name")
-        if found := kubectl(self.kubeconfig, *asked).split():
+        if found := _found(self.kubeconfig, namespace, *made):
             hint = "if a benchmark that was killed left it, delete it"
             raise RefusedError(f"the cluster has {', '.join(found)} already", hint=hint)
         kubectl(self.kubeconfig, "create", "namespace", namespace)
         try:
             yield self.kubeconfig
         finally:
-            kubectl(self.kubeconfig, "delete", "namespace", namespace, *made, "--ignore-not-found")
+            _delete(self.kubeconfig, namespace, *made)
 
     @contextmanager
     def _sandbox(self, name: str) -> Iterator[Path]:
@@ -68,6 +69,21 @@ class Clusters:
             yield kubeconfig
         finally:
             processes.stop()
+
+
+def _found(kubeconfig: Path, *namespaces: str) -> list[str]:
+    """Those of the namespaces that there are."""
+    return kubectl(kubeconfig, "get", "namespace", *namespaces, "--ignore-not-found", "-o", "name").split()
+
+
+def _delete(kubeconfig: Path, *namespaces: str) -> None:
+    """Raises FailedError, with what is left, if they do not go in time: something may hold an object in them."""
+    try:
+        kubectl(kubeconfig, "delete", "namespace", *namespaces, "--ignore-not-found", f"--timeout={_GONE_SECONDS}s")
+    except FailedError as error:
+        if left := _found(kubeconfig, *namespaces):
+            hint = "the status of a namespace says what holds it; delete it by hand"
+            raise FailedError(f"the cluster still has {', '.join(left)}", details=[error.message], hint=hint) from error
 
 
 def kubectl(kubeconfig: Path, *arguments: str, fine: Sequence[int] = (0,)) -> str:

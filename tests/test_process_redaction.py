@@ -105,9 +105,12 @@ def test_the_key_of_a_kubeconfig_is_known_when_it_is_read(given: str, tmp_path: 
     key = f"-----BEGIN PRIVATE KEY-----\n{line}\n-----END PRIVATE KEY-----\n"
     (tmp_path / "key").write_text(key)
     named = {"client-key": "key"} if given == "file" else {"client-key-data": base64.b64encode(key.encode()).decode()}
-    access = [("clusters", {"cluster": {"server": "https://127.0.0.1:9"}}), ("users", {"user": named})]
-    config = {kind: [{"name": "c", **what}] for kind, what in access}
-    config |= {"current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}]}
+    config = {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:9"}}],
+        "users": [{"name": "c", "user": named}],
+    }
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
     _load(tmp_path / "kubeconfig", None)
     whole = base64.b64encode(key.encode()).decode().rstrip("=")

@@ -16,9 +16,11 @@ from deploy_pipeline.changes.compare import (
 )
 from deploy_pipeline.changes.field_owners import FieldOwners
 from deploy_pipeline.changes.report import differences, markdown, secret_versions, summary, text
-from deploy_pipeline.changes.server_choices import ServerDefaults, is_server_choice, without_server_choices
+from deploy_pipeline.changes.server_choices import CHOSEN, with_marked_choices, without_server_choices
+from deploy_pipeline.changes.server_defaults import ServerDefaults
 
 __all__ = [
+    "CHOSEN",
     "AppChanges",
     "ChangeSet",
     "FieldChange",
@@ -30,12 +32,12 @@ __all__ = [
     "differences",
     "element_path",
     "field_changes",
-    "is_server_choice",
     "join_path",
     "labels",
     "markdown",
     "secret_versions",
     "summary",
     "text",
+    "with_marked_choices",
     "without_server_choices",
 ]

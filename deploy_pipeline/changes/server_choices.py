@@ -1,94 +1,76 @@
-"""What the API server makes of a new object by itself: defaults, and values that it draws by chance.
+"""What the API server draws for a Service where the manifest asks for nothing: its addresses, and ports on the nodes.
 
-Defaults are part of what is approved, chance is not: a dry run gives other addresses each time. Some of it is known
-beforehand; the rest shows by trying twice. Objects of a kind are defaulted alike, so that not each of many has to be.
+A dry run names values that the apply will not give, often the same ones at each try: the base of the range of
+addresses, the port behind the highest one asked for (``pkg/registry/core/service`` of kube-apiserver). So what is
+certain is told by where a value comes from: the manifest asks for it, or the live object has it there and keeps it.
 """
 
 from __future__ import annotations
 
-import re
-import threading
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from deploy_pipeline.changes.compare import without_server_fields
+CHOSEN = "<chosen by the server>"
+"""Stands in a change set for a value that nobody knows before the release."""
 
-_Path = tuple[str, ...]
-# Chosen by the server for a new object, and another one at each dry run.
-_CHOSEN_AT_CREATION = {("", "Service"): ("clusterIP", "clusterIPs", "healthCheckNodePort")}
-# Their paths. They can come in an update, too. The ports that a dry run names are no guess then, but the next after the
-# highest one asked for (as a kube-apiserver 1.20 was seen to do): alike at each try, and not what an apply gives.
-_CHOSEN_PATHS = {("", "Service"): re.compile(r"spec\.(clusterIPs?\b.*|healthCheckNodePort|ports\[.+\]\.nodePort)")}
+_Object = Mapping[str, Any]
 
 
-def is_server_choice(manifest: Mapping[str, Any], path: str) -> bool:
-    """Whether the server chooses this field of such an object, where the manifest does not."""
-    pattern = _CHOSEN_PATHS.get(_kind(manifest))
-    return pattern is not None and pattern.fullmatch(path) is not None
+def without_server_choices(made: _Object, asked: _Object) -> dict[str, Any]:
+    """The dry run of a creation without what the server will choose: every new Service is given that."""
+    return _settled(made, asked, {}, None)
 
 
-def without_server_choices(dry_run: Mapping[str, Any], desired: Mapping[str, Any]) -> dict[str, Any]:
-    """The dry run of a creation without what the server is known to draw by chance: addresses, ports."""
-    kind = _kind(desired)
-    spec = dict(dry_run.get("spec") or {})
-    asked = desired.get("spec") or {}
-    for name in _CHOSEN_AT_CREATION.get(kind, ()):
-        if name not in asked:
-            spec.pop(name, None)
-    if kind == ("", "Service"):
-        spec["ports"] = _without_node_ports(spec.get("ports") or (), asked.get("ports") or ())
-    return {**dry_run, "spec": spec} if "spec" in dry_run else dict(dry_run)
+def with_marked_choices(made: _Object, asked: _Object, kept: _Object | None) -> dict[str, Any]:
+    """The dry run of a change with :data:`CHOSEN` for each value that the server will choose anew.
 
-
-class ServerDefaults:
-    """The fields that the server fills in, kind by kind, in the same way at each try, as far as was seen.
-
-    A field that came out alike for one object and would not for another of its kind makes that one's change set another
-    one each time: where approvals are required it is refused then, and nothing is done unseen.
+    ``kept`` is the live object whose values stay; None where it is deleted and made anew.
     """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._alike: defaultdict[tuple[str, str], set[_Path]] = defaultdict(set)
-
-    def explain(self, manifest: Mapping[str, Any], made: Mapping[str, Any]) -> bool:
-        """Whether all that the server made of a manifest is known to come out alike."""
-        with self._lock:
-            return self._alike[_kind(manifest)].issuperset(_fields(manifest, made))
-
-    def learn(self, manifest: Mapping[str, Any], made: Mapping[str, Any]) -> None:
-        """Two tries of this manifest gave this, both of them."""
-        with self._lock:
-            self._alike[_kind(manifest)].update(_fields(manifest, made))
+    return _settled(made, asked, kept or {}, CHOSEN)
 
 
-def _without_node_ports(ports: Sequence[Mapping[str, Any]], asked: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    fixed = {port.get("nodePort") for port in asked}
-    return [{k: v for k, v in port.items() if k != "nodePort" or v in fixed} for port in ports]
+def _settled(made: _Object, asked: _Object, kept: _Object, mark: str | None) -> dict[str, Any]:
+    if (made["apiVersion"], made["kind"]) != ("v1", "Service") or not made.get("spec"):
+        return dict(made)
+    spec, sources = made["spec"], [state.get("spec") or {} for state in (asked, kept)]
+    addresses = {address for source in sources for address in _addresses(source)}
+    health_checks = {source.get("healthCheckNodePort") for source in sources}
+    ports = [port for source in sources for port in source.get("ports") or ()]
+    shown = {
+        "clusterIP": _known(spec.get("clusterIP"), addresses, mark),
+        "clusterIPs": _present(_known(address, addresses, mark) for address in spec.get("clusterIPs") or ()),
+        "healthCheckNodePort": _known(spec.get("healthCheckNodePort"), health_checks, mark),
+        "ports": [_port(port, ports, mark) for port in spec.get("ports") or ()],
+    }
+    return {**made, "spec": _filled({key: shown.get(key, value) for key, value in spec.items()})}
 
 
-def _kind(manifest: Mapping[str, Any]) -> tuple[str, str]:
-    return str(manifest["apiVersion"]).rpartition("/")[0], str(manifest["kind"])
+def _addresses(spec: Mapping[str, Any]) -> Iterator[Any]:
+    yield spec.get("clusterIP")
+    yield from spec.get("clusterIPs") or ()
 
 
-def _fields(manifest: Mapping[str, Any], made: Mapping[str, Any]) -> Iterator[_Path]:
-    """The fields in which an object differs from its manifest; the elements of a list are all one."""
-    return _differing(without_server_fields(manifest), without_server_fields(made), ())
+def _port(port: Mapping[str, Any], certain: Collection[Mapping[str, Any]], mark: str | None) -> dict[str, Any]:
+    numbers = {other.get("nodePort") for other in certain if _is_same_port(other, port)}
+    return _filled({**port, "nodePort": _known(port.get("nodePort"), numbers, mark)})
 
 
-def _differing(asked: Any, made: Any, path: _Path) -> Iterator[_Path]:
-    if asked == made:
-        return
-    if isinstance(made, Mapping) and made and (asked is None or isinstance(asked, Mapping)):
-        asked = asked or {}
-        for key in made.keys() | asked.keys():
-            yield from _differing(asked.get(key), made.get(key), (*path, key))
-    elif isinstance(made, list) and made and (asked is None or isinstance(asked, list)):
-        asked = asked or ()
-        for position, item in enumerate(made):
-            yield from _differing(asked[position] if position < len(asked) else None, item, (*path, "[]"))
-        if len(asked) > len(made):
-            yield path
-    else:
-        yield path
+def _is_same_port(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether the server keeps the number of the one for the other: it goes by their names, an apply by their keys."""
+    return one.get("name") == other.get("name") or _key(one) == _key(other)
+
+
+def _key(port: Mapping[str, Any]) -> tuple[Any, str]:
+    return port.get("port"), port.get("protocol") or "TCP"
+
+
+def _known(value: Any, certain: Collection[Any], mark: str | None) -> Any:
+    return mark if value and value not in certain else value
+
+
+def _present(values: Iterator[Any]) -> list[Any] | None:
+    return [value for value in values if value is not None] or None
+
+
+def _filled(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value is not None}

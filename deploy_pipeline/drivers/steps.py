@@ -16,7 +16,7 @@ from deploy_pipeline.changes import (
     ObjectChange,
     Operation,
     field_changes,
-    is_server_choice,
+    with_marked_choices,
     without_server_choices,
 )
 from deploy_pipeline.cluster.applied import is_applied
@@ -139,14 +139,13 @@ def _changed(writing: _Writing, manifest: Manifest, live: Manifest) -> Step | No
         tried = _try(writing, sent, live)
         if tried is None:
             return None
-        fields = field_changes(live, tried.result, target.redactor)
+        fields = tried.fields(sent, live, target)
         if _may_be_chance(fields, sent, target):
             again = _try(writing, sent, live)
             if again is None:
                 return None
-            others = field_changes(live, again.result, target.redactor)
+            others = again.fields(sent, live, target)
             fields = tuple(change for change in fields if change in others)
-        fields = _without_choices(fields, sent, target)
     except InvalidObject as refused:
         return _recreated(target, manifest, live, refused)
     operation = Operation.UPDATE if fields else Operation.NONE
@@ -161,6 +160,10 @@ class _Tried:
     result: Manifest
     takes_over: bool
 
+    def fields(self, sent: Manifest, live: Manifest, target: Target) -> tuple[FieldChange, ...]:
+        """What would change."""
+        return field_changes(live, with_marked_choices(self.result, sent, live), target.redactor)
+
 
 def _try(writing: _Writing, sent: Manifest, live: Manifest) -> _Tried | None:
     """Try the apply of a manifest to a live object; None when that was written meanwhile."""
@@ -171,14 +174,6 @@ def _try(writing: _Writing, sent: Manifest, live: Manifest) -> _Tried | None:
     left["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
     replaced = writing.target.cluster.objects.dry_run_replace(left)
     return _Tried(replaced, takes_over=True) if replaced is not None else None
-
-
-def _without_choices(fields: tuple[FieldChange, ...], sent: Manifest, target: Target) -> tuple[FieldChange, ...]:
-    """The changes without values that only the server chooses: the dry run cannot know those of the apply."""
-    chosen = {change.path for change in fields if change.after is not None and is_server_choice(sent, change.path)}
-    if chosen:
-        chosen -= {change.path for change in field_changes(None, sent, target.redactor)}
-    return tuple(change for change in fields if change.path not in chosen)
 
 
 def _may_be_chance(fields: Sequence[FieldChange], sent: Manifest, target: Target) -> bool:
@@ -223,19 +218,21 @@ def _certain(
     The server makes up some fields (addresses, ports, the selector of a Job): what differs between two tries is made
     up. An object to which the server adds nothing, or only what it adds to all of its kind, is tried once.
     """
-    made = _made(manifest, first)
+    made = _made(manifest, first, before)
     changes = field_changes(before, made, target.redactor)
     if target.defaults.explain(manifest, made):
         return changes
-    others = field_changes(before, _made(manifest, again()), target.redactor)
+    others = field_changes(before, _made(manifest, again(), before), target.redactor)
     if changes == others:
         target.defaults.learn(manifest, made)
     return tuple(change for change in changes if change in others)
 
 
-def _made(manifest: Manifest, tried: Manifest | None) -> Manifest:
-    """What a try made of a manifest, as far as the server may make the same again; the manifest if it could not try."""
-    return without_server_choices(tried, manifest) if tried else manifest
+def _made(manifest: Manifest, tried: Manifest | None, before: Manifest | None) -> Manifest:
+    """What a try made of a manifest, as far as that is certain; the manifest if it could not be tried."""
+    if tried is None:
+        return manifest
+    return with_marked_choices(tried, manifest, None) if before else without_server_choices(tried, manifest)
 
 
 def check_owner(target: Target, live: Manifest) -> str:

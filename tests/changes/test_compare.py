@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deploy_pipeline.changes import field_changes, without_server_choices
+from deploy_pipeline.changes import field_changes
 from deploy_pipeline.redaction import Redactor
 
 REDACTOR = Redactor(b"k" * 32)
@@ -101,29 +101,6 @@ def test_a_known_secret_value_is_masked_in_any_object() -> None:
     shown = str(field_changes(None, after, redactor))
     assert "word" not in shown
     assert "<masked " in shown
-
-
-def test_addresses_chosen_for_a_new_service_are_left_out() -> None:
-    """Each dry run of a creation chooses others; what the manifest asks for stays."""
-    asked = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "web"},
-        "spec": {"ports": [{"port": 80, "nodePort": 30080}, {"port": 81}]},
-    }
-    tried = {
-        **asked,
-        "spec": {
-            "clusterIP": "10.0.0.7",
-            "clusterIPs": ["10.0.0.7"],
-            "type": "NodePort",
-            "ports": [{"port": 80, "nodePort": 30080}, {"port": 81, "nodePort": 31234}],
-        },
-    }
-    assert without_server_choices(tried, asked)["spec"] == {
-        "type": "NodePort",
-        "ports": [{"port": 80, "nodePort": 30080}, {"port": 81}],
-    }
 
 
 def _spec(value: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from tests.support.origin import PROJECT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 _NAMES = ("diff", "release")
-_IN_FORCE = 30.0  # seconds until the API server goes by a new policy, at most
+_IN_FORCE = 30.0  # seconds until the API server goes by a new role or policy, at most
 _POLICY: Json = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy"}
 
 
@@ -35,7 +36,10 @@ class Accounts:
 
 @pytest.fixture
 def accounts(place: Place, tmp_path: Path) -> Accounts:
-    """The accounts as the project ships them, under names of this place and in the stage's system namespace."""
+    """The accounts as the project ships them, under names of this place and in the stage's system namespace.
+
+    Their rights are in force.
+    """
     stage, view = place.stage, place.stage.view
     kinds = [("rbac.authorization.k8s.io", plural) for plural in ("clusterroles", "clusterrolebindings")]
     policies = view.serves(_POLICY)
@@ -47,7 +51,9 @@ def accounts(place: Place, tmp_path: Path) -> Accounts:
         text = (PROJECT / "deploy" / "rbac" / f"{name}.yaml").read_text(encoding="utf-8")
         stage.world.kubectl("apply", "-f", "-", stdin=_named_here(text, place, policies=policies))
     system = stage.world.deployer.settings.system_namespace
-    return Accounts(*(kubeconfig_of(stage.world, system, name, tmp_path / f"{name}.kubeconfig") for name in _NAMES))
+    accounts = Accounts(*(kubeconfig_of(stage.world, system, name, tmp_path / f"{name}.kubeconfig") for name in _NAMES))
+    _await_rights(place, accounts)
+    return accounts
 
 
 def _named_here(text: str, place: Place, *, policies: bool) -> str:
@@ -84,10 +90,12 @@ def test_the_accounts_suffice(place: Place, accounts: Accounts, tmp_path: Path, 
 
 
 def test_the_diff_account_deletes_nothing(place: Place, accounts: Accounts) -> None:
-    """It has no such right, not even for what it may try to change."""
+    """It has no such right, not even for what it may try to change; the release account has it."""
     place.stage.view.create(namespace_of(place.name), "alice")
     place.stage.view.create(_config_map(place.name, "web"), "alice")
-    assert ClusterView(accounts.diff).send("DELETE", f"{_config_maps(place.name)}/web")[0] == 403
+    path = f"{_config_maps(place.name)}/web"
+    assert ClusterView(accounts.release).send("DELETE", f"{path}?dryRun=All")[0] == 200
+    assert ClusterView(accounts.diff).send("DELETE", path)[0] == 403
     assert place.stage.view.get(_config_map(place.name, "web")) is not None
 
 
@@ -109,12 +117,39 @@ def test_the_diff_account_tries_only(place: Place, accounts: Accounts, tmp_path:
         theirs.promote()
 
 
+def _await_rights(place: Place, accounts: Accounts) -> None:
+    """Until each account may try what its cluster role names, and what its role in the system namespace does."""
+    diff, release = ClusterView(accounts.diff), ClusterView(accounts.release)
+    system = place.stage.world.deployer.settings.system_namespace
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{system}/leases"
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "try", "namespace": system}}
+    namespaces = ("POST", "/api/v1/namespaces?dryRun=All", namespace_of(place.name))
+
+    def in_force() -> bool:
+        answers = [view.send(*namespaces) for view in (diff, release)]
+        answers += [diff.send("GET", leases), release.send("POST", f"{leases}?dryRun=All", lease)]
+        return all(status < 300 for status, _ in answers)
+
+    _await(in_force, "the accounts have no rights")
+
+
 def _await_policy(place: Place, view: ClusterView) -> None:
-    """Until the account has its rights, and the policy that narrows them is in force."""
-    deadline, config = time.monotonic() + _IN_FORCE, _config_map(place.name, "other")
-    while not _is_denied(view.send("POST", _config_maps(place.name), config)):
+    """Until the policy that narrows the account's rights is in force."""
+    config = _config_map(place.name, "other")
+
+    def in_force() -> bool:
+        if _is_denied(view.send("POST", _config_maps(place.name), config)):
+            return True
         place.stage.view.delete(config)
-        assert time.monotonic() < deadline, "the account can write"
+        return False
+
+    _await(in_force, "the account can write")
+
+
+def _await(in_force: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + _IN_FORCE
+    while not in_force():
+        assert time.monotonic() < deadline, otherwise
         time.sleep(0.5)
 
 

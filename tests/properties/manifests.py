@@ -10,6 +10,7 @@ states of an object that has to be made anew.
 from __future__ import annotations
 
 from collections.abc import Callable
+from zlib import crc32
 
 from hypothesis import strategies as st
 
@@ -33,6 +34,7 @@ _container = {
     "image": st.sampled_from(IMAGES),
     "env": named("MODE", "LEVEL", "PLACE", value=texts),
 }
+_NODE_PORTS = (None, None, 0, 1, 2)
 _containers = named("main", "side", least=1, **_container)
 _prepared = always(
     {"containers": _containers},
@@ -99,18 +101,28 @@ def _cron_job(name: str) -> Drawn:
 
 
 def _service(name: str) -> Drawn:
-    ports = named("http", "admin", "metrics", least=1, port=st.just(0)).map(_numbered)
+    alone = st.sampled_from(_NODE_PORTS).map(lambda node: [{"name": "", "nodePort": node}])
+    ports = alone | named("http", "admin", "metrics", least=1, nodePort=st.sampled_from(_NODE_PORTS))
     return always(
         {"ports": ports},
         selector=some(st.just("a"), "run", "tier"),
         sessionAffinity=st.sampled_from(("None", "ClientIP")),
         **({} if _is_other(name) else {"type": st.sampled_from(("ClusterIP", "NodePort"))}),
-    ).map(lambda spec: {"spec": {**spec, "clusterIP": "None"} if _is_other(name) else spec})
+    ).map(lambda spec: {"spec": _numbered(name, spec)})
 
 
-def _numbered(ports: list[Json]) -> list[Json]:
-    numbers = {"http": 80, "admin": 8080, "metrics": 9090}
-    return [{**port, "port": numbers[port["name"]]} for port in ports]
+def _numbered(name: str, spec: Json) -> Json:
+    """The Service with numbers for its ports; on the nodes they are asked for, empty (0), or left to the server."""
+    numbers = {"": 80, "http": 80, "admin": 8080, "metrics": 9090}
+    ports = []
+    for port in spec["ports"]:
+        label, node = port["name"], port["nodePort"]
+        asked = (
+            30000 + crc32(f"{name}/{label}".encode()) % 2700 + node if node and spec.get("type") == "NodePort" else 0
+        )
+        chosen = {} if node is None else {"nodePort": asked}
+        ports.append({**({"name": label} if label else {}), "port": numbers[label], **chosen})
+    return {**spec, "ports": ports, **({"clusterIP": "None"} if _is_other(name) else {})}
 
 
 def _ingress(name: str) -> Drawn:

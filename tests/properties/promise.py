@@ -35,11 +35,12 @@ _BY_CONTROLLERS = {
     "Deployment": r'metadata\.annotations\["deployment\.kubernetes\.io/revision"\]',
     "PersistentVolumeClaim": r'spec\.volumeName|metadata\.annotations\["(pv|volume)\..*"\]',
 }
-# What the server makes up for a new object, other ones at each try: nobody can say them before.
+# What the server makes up for a new object: nobody can say it before.
 _MADE_UP = {
     "Service": r"spec\.clusterIP|spec\.clusterIPs\[\d+\]|spec\.ports\[.+\]\.nodePort",
     "Job": r'spec\.(selector|template\.metadata\.labels)\b.*controller-uid("\])?',
 }
+_CHOSEN = '"<chosen by the server>"'
 _EMPTY = frozenset(("{}", "[]", '""', "0", "false"))
 # What kubectl notes of an object, which may be a Secret.
 _LAST_APPLIED = 'metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]'
@@ -54,7 +55,7 @@ def is_of_people(item: Json) -> bool:
         controlled
         or (group, item["kind"], metadata["name"]) in _IN_EVERY_NAMESPACE
         or (group, item["kind"]) in _MADE_BY_CONTROLLERS
-        or _REGISTERED in metadata.get("labels", {})
+        or (item["kind"] == "APIService" and _REGISTERED in metadata.get("labels", {}))
         or item.get("type") == _HELM_RECORD
         or _HOOK in metadata.get("annotations", {})
     )
@@ -114,17 +115,23 @@ def _object_faults(key: Key, shown: ObjectChange, happened: Difference, *, tried
 
 def _may_differ(key: Key, path: str, happened: Difference, promised: Fields, *, tried: bool) -> bool:
     """Whether nobody could say this field before."""
-    if happened.operation == "update":
-        return path not in promised and happened.fields[path][0] is None and _is(path, _MADE_UP.get(key.kind))
-    if happened.operation == "recreate":
-        return _is(path, _MADE_UP.get(key.kind))
+    made_up = _is(path, _MADE_UP.get(key.kind))
+    if happened.operation != "create":
+        of_a_job = happened.operation == "recreate" and key.kind == "Job"
+        return made_up and (of_a_job or _is_chosen(path, promised, happened.fields))
     if not tried:
         # No server could try it, as its namespace or kind was still to be made: the manifest is shown as it stands,
         # which lacks defaults, and has empty fields that the server leaves out and quantities that it writes otherwise.
         left_out = happened.fields.get(path) in (None, (None, "null"))
         quantity = ".resources." in path and path in happened.fields
         return path not in promised or quantity or (left_out and promised[path][1] in _EMPTY)
-    return path not in promised and _is(path, _MADE_UP.get(key.kind))
+    return path not in promised and made_up
+
+
+def _is_chosen(path: str, promised: Fields, done: Fields) -> bool:
+    """Whether a value came where it was said that the server will choose one, instead of just the one that was said."""
+    was, shown = promised.get(path, (None, None))
+    return shown == _CHOSEN and path in done and done[path][0] == was and done[path][1] is not None
 
 
 def _can_be_tried(key: Key, before: Dump) -> bool:

@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,15 +35,23 @@ _NEEDED = (
     "rsync",
 )
 _LIBRARIES = Path("/usr/share/gocode/src/github.com")
+# Programs of the system alone, so that the build is the same whatever the caller's shell or a `make` above says.
+_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+_PROXIES = ("http_proxy", "https_proxy", "no_proxy")
+_LOOK = 0.2  # seconds between two looks whether somebody said stop
 _PORTS = '// +optional\n\tProtocol Protocol `json:"protocol,omitempty" protobuf:"bytes,2,'
 
 
 @dataclass(frozen=True)
 class Building:
-    """Makes the programs in ``folder``; all that is made on the way lies there, too, but for packages of Debian."""
+    """Makes the programs in ``folder``; all that is made on the way lies there, too, but for packages of Debian.
+
+    ``lock`` is the descriptor of the lock that says who builds. What is started holds it as well: it may outlive us.
+    """
 
     folder: Path
     stop: threading.Event
+    lock: int
 
     def programs(self) -> Path:
         """The folder of etcd and what is built; it takes some minutes unless it was done before.
@@ -56,7 +64,8 @@ class Building:
             _require_debian()
             programs.mkdir(parents=True, exist_ok=True)
             self._step("update of the package lists", "apt-get", "update")
-            self._step("installation", "apt-get", "install", "--yes", "--no-install-recommends", *_NEEDED)
+            install = ("apt-get", "install", "--yes", "--no-install-recommends", *_NEEDED)
+            self._step("installation", *install, to_its_end=True)  # the system's packages are to be left whole
             _put(self._etcd(), programs)
             tree = self._source()
             _mend(tree)
@@ -95,7 +104,7 @@ class Building:
         if not archive.exists() or hashlib.sha256(archive.read_bytes()).hexdigest() != _SHA256:
             raise FailedError(f"Debian's source of kubernetes is not {_SOURCE} as it was reviewed")
         shutil.rmtree(tree, ignore_errors=True)
-        self._step("unpacking of the source", "tar", "--extract", "--file", str(archive))
+        self._step("unpacking of the source", "tar", "--extract", "--no-same-owner", "--file", str(archive))
         return tree
 
     def _make(self, tree: Path) -> None:
@@ -108,27 +117,45 @@ class Building:
         what = " ".join(f"cmd/{name}" for name in _BUILT)
         self._step("build", "make", "--directory", str(tree), f"WHAT={what}", "DBG=0", env=own)
 
-    def _step(self, name: str, *argv: str, env: dict[str, str] | None = None) -> None:
-        """Run a program to its end, or until somebody says stop; what it prints goes to ``build.log``."""
+    def _step(self, name: str, *argv: str, env: Mapping[str, str] = {}, to_its_end: bool = False) -> None:
+        """Run a program to its end, or until somebody says stop; what it prints goes to ``build.log``.
+
+        ``to_its_end``: it is not broken off.
+        """
         log = self.folder / "build.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 argv,
                 cwd=self.folder,
-                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", **(env or {})},
+                env={**_environment(), **env},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=(self.lock,),
             )
-        while process.poll() is None:
-            if self.stop.wait(0.1) and argv[0] != "apt-get":  # which is to leave the system's packages whole
+        while not _has_ended(process):
+            if self.stop.is_set() and not to_its_end:
                 os.killpg(process.pid, signal.SIGTERM)
                 process.wait()
         if self.stop.is_set():
             raise Stopped
         if process.returncode:
             raise FailedError(f"the {name} ended with {process.returncode}", details=tail(log))
+
+
+def _environment() -> dict[str, str]:
+    proxies = {name: os.environ[name] for name in _PROXIES if name in os.environ}
+    return {"PATH": _PATH, "LANG": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive", **proxies}
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Waits for a moment."""
+    try:
+        process.wait(_LOOK)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _require_debian() -> None:

@@ -15,6 +15,7 @@ from urllib3.exceptions import HTTPError
 
 from deploy_pipeline.demo.waiting import Waiting
 from deploy_pipeline.demo.world import free_port
+from deploy_pipeline.isolation import launcher
 from tests.properties.cluster_view import ClusterView
 
 _HERE = "127.0.0.1"
@@ -31,7 +32,10 @@ class ControlPlane:
     waiting: Waiting
 
     def start(self) -> Path:
-        """Start it; returns its kubeconfig when it can be used. Raises FailedError if a part of it ends."""
+        """Start it; returns its kubeconfig when it can be used. Raises FailedError if a part of it ends.
+
+        What is started ends with this process, even if that is killed: an administrator's token opens it.
+        """
         port, token, key = free_port(), secrets.token_hex(16), self._key()
         (self.folder / "tokens.csv").write_text(f"{token},admin,admin,system:masters\n", encoding="utf-8")
         self._start_api_server(self._start_store(), port, key)
@@ -67,7 +71,7 @@ class ControlPlane:
         command = [str(self.programs / "etcd"), "--data-dir", str(self.folder / "etcd"), "--unsafe-no-fsync"]
         command += ["--listen-client-urls", client, "--advertise-client-urls", client, "--listen-peer-urls", peer]
         command += ["--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}"]
-        self.waiting.processes.start("etcd", command, env=os.environ, cwd=self.folder)
+        self._run("etcd", command)
         return client
 
     def _start_api_server(self, store: str, port: int, key: Path) -> None:
@@ -88,8 +92,11 @@ class ControlPlane:
 
     def _start(self, program: str, **options: object) -> None:
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-        command = [str(self.programs / program), *flags]
-        self.waiting.processes.start(program, command, env=os.environ, cwd=self.folder)
+        self._run(program, [str(self.programs / program), *flags])
+
+    def _run(self, name: str, command: list[str]) -> None:
+        argv = [*launcher(offline=False), *command]
+        self.waiting.processes.start(name, argv, env=os.environ, cwd=self.folder)
 
     def _write_kubeconfig(self, server: str, token: str) -> Path:
         certificate = base64.b64encode((self.folder / "apiserver.crt").read_bytes()).decode()

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
-from tests.properties.cluster_view import MERGE_PATCH, ClusterView, Json
+from urllib3.exceptions import HTTPError
+
+from tests.properties.cluster_view import MERGE_PATCH, ClusterView, Json, Refused
 
 _PAUSE = 0.2
 _CONDITIONS = ("PodScheduled", "Initialized", "ContainersReady", "Ready")
@@ -21,12 +23,19 @@ def look_after(kubeconfig: Path) -> None:
     """For ever: bring every pod to where it belongs."""
     view = ClusterView(kubeconfig)
     while True:
-        for pod in view.done("GET", "/api/v1/pods")["items"]:
-            if status := _due(pod):
-                metadata = pod["metadata"]
-                path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/status"
-                view.send("PATCH", path, {"status": status}, MERGE_PATCH)
+        try:
+            _look_once(view)
+        except (HTTPError, Refused) as error:
+            print(error, flush=True)  # and try again: a busy server may leave a request unanswered
         time.sleep(_PAUSE)
+
+
+def _look_once(view: ClusterView) -> None:
+    for pod in view.done("GET", "/api/v1/pods")["items"]:
+        if status := _due(pod):
+            metadata = pod["metadata"]
+            path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/status"
+            view.send("PATCH", path, {"status": status}, MERGE_PATCH)
 
 
 def _due(pod: Json) -> Json:

@@ -36,8 +36,8 @@ def prepare(resource: Resource, value: Json, old: Json | None, store: Store, *, 
         _keep_status(resource, value, old)
     if not resource.custom and resource.kind in PREPARE:
         PREPARE[resource.kind](value, old or {}, store)
-    if resource.key == "services" and value["spec"]["type"] in ("NodePort", "LoadBalancer"):
-        _node_ports(value["spec"], (old or {}).get("spec", {}), store, dry_run=dry_run)
+    if resource.key == "services":
+        _service(value["spec"], (old or {}).get("spec", {}), store, dry_run=dry_run)
     value["metadata"].pop("generation", None)
     if resource.has_generation:
         before = old["metadata"].get("generation", 1) if old else 0
@@ -68,34 +68,39 @@ def _free(used: set[Any], draw: Callable[[], Any]) -> Any:
     return candidate
 
 
-def _service(value: Json, old: Json, store: Store) -> None:
-    spec, before = value["spec"], old.get("spec", {})
+def _service(spec: Json, before: Json, store: Store, *, dry_run: bool) -> None:
     if spec["type"] == "ExternalName":
         return
-    spec |= {key: before[key] for key in KEPT_OF_SERVICES if key in before and key not in spec}
+    spec |= {key: before[key] for key in KEPT_OF_SERVICES if key in before and not spec.get(key)}
     if not spec.get("clusterIP"):
         used = {service["spec"].get("clusterIP") for service in store.objects("services")}
-        spec["clusterIP"] = _free(used, lambda: f"10.0.{random.randrange(256)}.{random.randrange(1, 255)}")
-    spec.setdefault("clusterIPs", [spec["clusterIP"]])
+        free = _free(used, lambda: f"10.0.{random.randrange(256)}.{random.randrange(1, 255)}")
+        spec["clusterIP"] = "10.0.0.0" if dry_run else free  # no guess of what an apply will give
+    spec["clusterIPs"] = spec.get("clusterIPs") or [spec["clusterIP"]]
     spec.setdefault("ipFamilies", ["IPv4"])
     spec.setdefault("ipFamilyPolicy", "SingleStack")
-    if spec["type"] == "ClusterIP" and before and before["type"] != spec["type"]:  # what only the old type had goes
+    if spec["type"] in ("NodePort", "LoadBalancer"):
+        _node_ports(spec, before, store, dry_run=dry_run)
+    elif before and before["type"] != spec["type"]:  # what only the old type had goes
         spec["ports"] = [{k: v for k, v in port.items() if k != "nodePort"} for port in spec.get("ports", ())]
         for key in ("externalTrafficPolicy", "allocateLoadBalancerNodePorts", "healthCheckNodePort"):
             spec.pop(key, None)
 
 
 def _node_ports(spec: Json, before: Json, store: Store, *, dry_run: bool) -> None:
-    kept = {(port["port"], port["protocol"]): port.get("nodePort") for port in before.get("ports", ())}
+    """Ports keep the numbers that ports of their names had (an apply has kept those of their keys before)."""
+    by_name = {port.get("name"): port["nodePort"] for port in before.get("ports", ()) if "nodePort" in port}
+    taken = {port.get("nodePort") for port in spec.get("ports", ())} & set(by_name.values())
     used = {port.get("nodePort") for s in store.objects("services") for port in s["spec"].get("ports", ())}
     ports, new = [], list[int]()
     for port in spec.get("ports", ()):
-        number = port.get("nodePort") or kept.get((port.get("port"), port["protocol"]))
-        if not number and dry_run:  # no guess of what an apply will give: the next that is new to this service
+        kept = by_name.get(port.get("name"))
+        number = port.get("nodePort") or (kept if kept not in taken else None)
+        if not number and dry_run:  # no guess either: the next that is new to this service
             number = max(new, default=NODE_PORTS.stop) + 1
         number = number or _free(used, lambda: random.choice(NODE_PORTS))
         used.add(number)
-        new += [number] if number not in kept.values() else []
+        new += [number] if number not in by_name.values() else []
         ports.append({**port, "nodePort": number})
     spec["ports"] = ports
 
@@ -174,5 +179,4 @@ PREPARE: Mapping[str, Callable[[Json, Json, Store], None]] = {
     "PersistentVolume": _protected("kubernetes.io/pv-protection"),
     "PersistentVolumeClaim": _protected("kubernetes.io/pvc-protection"),
     "Pod": _pod,
-    "Service": _service,
 }
