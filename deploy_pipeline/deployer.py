@@ -77,10 +77,6 @@ class Deployer:
             self._clusters[access] = Cluster(*access, settings.system_namespace, settings.lock_seconds)
         return self._clusters[access]
 
-    def afresh(self) -> Deployer:
-        """The same deployer, which opens its clusters anew: they and the credentials for them get replaced."""
-        return replace(self, _clusters={})
-
     def observing(self) -> Deployer:
         """The same deployer with the account of ``DEPLOY_DIFF_KUBECONFIG``; itself where there is no such account.
 

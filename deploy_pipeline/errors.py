@@ -73,7 +73,7 @@ class RepositoryUnreachable(RetryableError):
 
 
 class ClusterUnreachable(RetryableError):
-    """The Kubernetes API did not answer, or answered 429 or 5xx."""
+    """The Kubernetes API did not answer, answered 429 or 5xx, or did not take our credentials (401)."""
 
 
 class SecretStoreUnreachable(RetryableError):

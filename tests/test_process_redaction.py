@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from deploy_pipeline import process_redaction
-from deploy_pipeline.cluster.connection import Connection, _load
+from deploy_pipeline.cluster.access import _load
+from deploy_pipeline.cluster.connection import Connection
 from deploy_pipeline.errors import ClusterUnreachable
 from deploy_pipeline.images.registries import read_docker_config
 from deploy_pipeline.repository.remote import Remote

@@ -28,7 +28,6 @@ class Cluster:
         self, kubeconfig: Path | None, context: str | None, system_namespace: str, lock_seconds: int = 20
     ) -> None:
         self.kubeconfig = kubeconfig
-        self.context = context
         self._system_namespace = system_namespace
         self._lock_seconds = lock_seconds
         self._making = threading.Lock()
@@ -37,6 +36,11 @@ class Cluster:
         self.resources = Resources(self.connection)
         self.documents = SystemDocuments(self.connection, system_namespace)
         self.side_by_side = SideBySide()
+
+    @property
+    def context(self) -> str:
+        """The context of the kubeconfig; empty for the account of this pod."""
+        return self.connection.context
 
     @cached_property
     def uid(self) -> str:

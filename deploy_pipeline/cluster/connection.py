@@ -1,39 +1,32 @@
-"""The connection to one Kubernetes API server, as the official Python client configures it.
+"""The connection to one Kubernetes API server.
 
-The client's configuration does what it does well (kubeconfig, contexts, in-cluster accounts, token refresh); requests
-are plain JSON, because the generated model classes would drop fields they do not know. What the client does not do:
-credentials that the server does not accept (any more) are read anew, once, since files are replaced and plugins fail
-for a moment while a deployer runs for days.
+Requests are plain JSON, because the model classes of the official client would drop fields they do not know. What can
+do no harm is tried again; credentials that the server does not accept (any more) are read anew, since token files are
+replaced and plugins fail for a moment.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
+import math
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
-
-import yaml
 
 from deploy_pipeline import process_redaction
-from deploy_pipeline.cluster.transport import Transport
-from deploy_pipeline.errors import ClusterUnreachable, SettingsError
-from deploy_pipeline.private_files import process_directory
-from kubernetes import client, config
+from deploy_pipeline.cluster.access import Access
+from deploy_pipeline.errors import ClusterUnreachable
 
 APPLY_PATCH = "application/apply-patch+yaml"
 _IDEMPOTENT_TRIES = 3
+_RENEW_AGAIN = 10.0  # seconds: a plugin may be slow, and a cloud may count how often it is asked
 _LONGEST_MESSAGE = 500
+_UNKNOWN = 'forbidden: User "system:anonymous" cannot '
 _encode = json.JSONEncoder(separators=(",", ":")).encode
-# A plugin that fails, is not there, or prints something else than credentials; a kubeconfig that is something else. The
-# client has no common type for them.
-_NOT_AS_EXPECTED = (LookupError, ValueError, TypeError, AttributeError)
-_NO_CREDENTIALS = (config.ConfigException, OSError, *_NOT_AS_EXPECTED)
 
 
 @dataclass(frozen=True)
@@ -59,8 +52,13 @@ class Answer:
 
     @property
     def is_to_nobody(self) -> bool:
-        """Whether the server does not know who asked: there were no credentials, or none that it accepts."""
-        return self.status == 401 or (self.status == 403 and 'User "system:anonymous"' in self.message)
+        """Whether the server does not know who asked: there were no credentials, or none that it accepts.
+
+        Admission webhooks answer with any status.
+        """
+        if self.message.startswith("admission webhook"):
+            return False
+        return self.status == 401 or (self.status == 403 and _UNKNOWN in self.message)
 
     @property
     def reason(self) -> str:
@@ -87,9 +85,14 @@ class Connection:
     """
 
     def __init__(self, kubeconfig: Path | None = None, context: str | None = None) -> None:
-        self._named = kubeconfig, context
-        self._access = _Access(*self._named)
+        self._access = Access(kubeconfig, context)
         self._renewing = threading.Lock()
+        self._renewed_at = -math.inf
+
+    @property
+    def context(self) -> str:
+        """The context of the kubeconfig, the same from now on; empty for the account of this pod."""
+        return self._access.context
 
     @property
     def host(self) -> str:
@@ -114,12 +117,13 @@ class Connection:
 
         With ``once`` an unanswered apply is not repeated, so that the answer tells what this very request did.
         """
+        data = None if body is None else _encode(body).encode()
         repeatable = method == "GET" or (content_type == APPLY_PATCH and not once)
         for attempt in range(_IDEMPOTENT_TRIES if repeatable else 1):
             if attempt:
                 time.sleep(0.2 * 2**attempt)
             try:
-                answer = self._once(method, path, query, body, content_type)
+                answer = self._once(path, method, query or {}, data, content_type)
             except OSError as error:
                 problem = f"{type(error).__name__}: {error}"
             except http.client.HTTPException as error:  # which quotes whatever came instead of HTTP
@@ -133,109 +137,33 @@ class Connection:
             hint="check that the API server is up and that KUBECONFIG names it; the run is retried by itself",
         )
 
-    def _once(self, *request: Any) -> Answer:
+    def _once(self, path: str, *request: Any) -> Answer:
         """The server's answer to us; it has carried nothing out of what it answered to nobody."""
         used = self._access
-        answer = used.ask(*request)
+        answer = _answer(used.ask(path, *request))
+        if answer.is_to_nobody and (renewed := self._renewed(used)):
+            answer = _answer(renewed.ask(path, *request))
         if answer.is_to_nobody:
-            answer = self._renewed(used).ask(*request)
-        if answer.is_to_nobody:
+            said = f"HTTP {answer.status}{_words(path, answer)}"
             raise ClusterUnreachable(
-                f"the cluster at {self.host} does not accept the deployer's credentials: HTTP {answer.status}",
-                hint="try `kubectl get namespaces` with this kubeconfig: a token may have expired, or the plugin that "
-                "gets one may fail; the run is retried by itself",
+                f"the cluster at {self.host} does not accept {self._access}: {said}",
+                hint="try `kubectl get namespaces` with it: a token may have expired, or the plugin that gets one may "
+                "fail; the run is retried by itself",
             )
         return answer
 
-    def _renewed(self, used: _Access) -> _Access:
-        """Access by the kubeconfig as it is now, unless another thread has got it already."""
+    def _renewed(self, used: Access) -> Access | None:
+        """Access by the credentials of now; None if they were read a moment ago, and are those that were used."""
         with self._renewing:
-            if self._access is used:
-                self._access = _Access(*self._named)
-            return self._access
+            if self._access is used and time.monotonic() - self._renewed_at > _RENEW_AGAIN:
+                self._renewed_at = time.monotonic()
+                self._access = used.renewed()
+            return self._access if self._access is not used else None
 
 
-class _Access:
-    """Where the server is and who we are there, by the kubeconfig as it was when it was read."""
-
-    def __init__(self, kubeconfig: Path | None, context: str | None) -> None:
-        configuration = _load(kubeconfig, context)
-        self.host = str(configuration.host)
-        self._transport = Transport(configuration)
-        self._client = client.ApiClient(configuration)
-        self._prefix = urlsplit(self.host).path.rstrip("/")
-        self._authenticating = threading.Lock()
-
-    def ask(self, method: str, path: str, query: Mapping[str, str] | None, body: Any, content_type: str) -> Answer:
-        """Send one request, once. Raises what the transport does."""
-        headers = {"Accept": "application/json", "User-Agent": "deploy-pipeline"}
-        fields = list((query or {}).items())
-        self._authenticate(headers, fields)
-        target = self._prefix + path + ("?" + urlencode(fields) if fields else "")
-        data = None
-        if body is not None:
-            headers["Content-Type"] = content_type
-            data = _encode(body).encode()
-        status, content = self._transport.send(method, target, data, headers)
-        return Answer(status, _parse(content))
-
-    def _authenticate(self, headers: dict[str, str], fields: list[tuple[str, str]]) -> None:
-        """Add the credentials, which refreshes tokens in place and may run a plugin that the kubeconfig names."""
-        try:
-            with self._authenticating:
-                self._client.update_params_for_auth(headers, fields, ["BearerToken"])
-        except _NO_CREDENTIALS as error:
-            problem = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_MESSAGE]
-            raise ClusterUnreachable(
-                f"no credentials for the cluster at {self.host}: {problem}",
-                hint="run the credential plugin of the kubeconfig by hand; the run is retried by itself",
-            ) from None
-        if given := headers.pop("authorization", "").strip():  # the client keeps the line break of a token file
-            process_redaction.learn([given.partition(" ")[2]])
-            if not (given.isascii() and given.isprintable()):
-                raise SettingsError(
-                    f"the token for the cluster at {self.host} holds what no token does: line breaks, or letters "
-                    "beyond ASCII",
-                    hint="write it into the kubeconfig, or its token file, anew",
-                )
-            headers["Authorization"] = given
-
-
-def _load(kubeconfig: Path | None, context: str | None) -> client.Configuration:
-    configuration = client.Configuration()
-    try:
-        if kubeconfig is None and context is None and not _has_default_kubeconfig():
-            config.load_incluster_config(client_configuration=configuration)
-        else:
-            config.load_kube_config(
-                config_file=str(kubeconfig) if kubeconfig else None,
-                context=context,
-                client_configuration=configuration,
-                temp_file_path=str(process_directory()),  # for the keys that are in it: the client needs them as files
-            )
-        if configuration.key_file:
-            process_redaction.learn([Path(configuration.key_file).read_text(encoding="utf-8")])
-    except (config.ConfigException, OSError, yaml.YAMLError, *_NOT_AS_EXPECTED) as error:
-        named = f" by {kubeconfig}" if kubeconfig else ""
-        raise SettingsError(
-            f"no cluster to talk to{named}: {_problem(error)}",
-            hint="set KUBECONFIG (or DEPLOY_KUBECONFIG, and DEPLOY_DIFF_KUBECONFIG) to a kubeconfig of the cluster",
-        ) from None
-    return configuration
-
-
-def _problem(error: Exception) -> str:
-    """What is wrong with a kubeconfig, without what is in it."""
-    if isinstance(error, config.ConfigException):
-        return str(error).partition("{")[0]  # the client names entries by all that is in them, tokens as well
-    if isinstance(error, OSError):
-        return str(error)
-    mark = getattr(error, "problem_mark", None)
-    return f"it is no kubeconfig ({type(error).__name__}{f', line {mark.line + 1}' if mark else ''})"
-
-
-def _has_default_kubeconfig() -> bool:
-    return any(Path(part).expanduser().exists() for part in config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION.split(":"))
+def _answer(said: tuple[int, bytes]) -> Answer:
+    status, content = said
+    return Answer(status, _parse(content))
 
 
 def _parse(data: bytes) -> dict[str, Any]:

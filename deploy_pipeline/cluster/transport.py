@@ -33,10 +33,10 @@ class Transport:
     def __init__(self, configuration: client.Configuration) -> None:
         self._configuration = configuration
         self._url = _address(configuration.host, "the cluster", "https", "http")
-        if self._url.username is not None:
+        if self._url.username is not None or self._url.query or self._url.fragment:
             raise SettingsError(
-                "the address of the cluster holds credentials, which count for nothing there",
-                hint="leave HOST:PORT alone in `server`, and write the credentials under `users` in the kubeconfig",
+                "the address of the cluster holds credentials or a query, which count for nothing there",
+                hint="leave HOST:PORT and a path in `server`, and write credentials under `users` in the kubeconfig",
             )
         self._port = self._url.port or (443 if self._url.scheme == "https" else 80)
         self._proxy = _proxy(configuration)

@@ -33,13 +33,13 @@ class DeployerSource:
     def watch(self) -> Deployer:
         """A deployer for one tick, which has little patience; raises SettingsError.
 
-        The same forge as long as the settings are the same: its token lasts for many ticks.
+        The same one as long as the settings are the same: the forge's token lasts for many ticks.
         """
         settings = Settings.from_environment()
         watcher = self._watcher
         if watcher is None or watcher.settings != settings:
             self._watcher = watcher = Deployer.from_settings(settings, patience=_TICK_PATIENCE)
-        return watcher.afresh()
+        return watcher
 
 
 class Observer:

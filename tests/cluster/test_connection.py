@@ -36,7 +36,7 @@ def answering(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> Callab
     """The connection, whose server gives one answer to everything."""
 
     def answer(given: Answer) -> Connection:
-        monkeypatch.setattr(connection._access, "ask", lambda *_: given)
+        monkeypatch.setattr(connection, "_once", lambda *_: given)
         return connection
 
     return answer
@@ -58,7 +58,10 @@ def test_a_broken_server_is_not_quoted_about_secrets(path: str, answering: Calla
     assert "hunter2" not in str(raised.value)
 
 
-@pytest.mark.parametrize("problem", [config.ConfigException("exec: process returned 1"), FileNotFoundError("plugin")])
+@pytest.mark.parametrize(
+    "problem",
+    [config.ConfigException("exec: process returned 1"), FileNotFoundError("plugin"), Exception("of some cloud")],
+)
 def test_no_credentials_is_no_crash(
     problem: Exception, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

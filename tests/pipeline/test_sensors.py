@@ -13,7 +13,7 @@ from deploy_pipeline.pipeline.assets import asset_specs
 from deploy_pipeline.pipeline.jobs import JOBS
 from deploy_pipeline.pipeline.schedules import drift_schedules
 from deploy_pipeline.pipeline.sensors import branch_sensors
-from deploy_pipeline.pipeline.stage import RESOURCES, DeployerSource
+from deploy_pipeline.pipeline.stage import RESOURCES
 from deploy_pipeline.settings import Settings
 from tests.support.origin import Origin
 from tests.support.ticker import Ticker
@@ -207,22 +207,3 @@ def test_sensors_tick_at_the_interval_of_the_settings(definitions: dg.Definition
     """DEPLOY_POLL_SECONDS."""
     sensors = definitions.get_repository_def().sensor_defs
     assert {sensor.minimum_interval_seconds for sensor in sensors} == {7}
-
-
-def test_clusters_are_opened_anew_at_each_tick(
-    repository: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A sensor lives for weeks: its kubeconfig is replaced, and so is a cluster. The forge's token is kept."""
-    config = tmp_path / "kubeconfig"
-    monkeypatch.setenv("DEPLOY_KUBECONFIG", str(config))
-    hosts, source = [], DeployerSource()
-    for port in (9, 10):
-        config.write_text(
-            "{current-context: c, contexts: [{name: c, context: {cluster: c, user: c}}], users: [], "
-            f"clusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:{port}'}}}}]}}"
-        )
-        tick = source.watch()
-        assert tick.cluster("test") is tick.cluster("test")
-        hosts.append((tick.cluster("test").connection.host, tick.forge))
-    assert [host for host, _ in hosts] == ["http://127.0.0.1:9", "http://127.0.0.1:10"]
-    assert hosts[0][1] is hosts[1][1]
