@@ -11,14 +11,14 @@ import atexit
 import fcntl
 import os
 import re
-import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from functools import cache
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _OURS = re.compile(r"deploy-pipeline-[0-9]+-[a-z0-9_]{8}")  # with the number of its process, for whoever looks
+_making, _of_processes = threading.Lock(), dict[int, Path]()
 _MEMORY = Path("/dev/shm")  # noqa: S108 (a directory of our own is made in it, with mode 0700)
 
 
@@ -28,22 +28,25 @@ def private_directory(base: Path | None = None) -> Iterator[Path]:
 
     It lies in ``base``, for what is too large for memory.
     """
-    base = base or _base()
-    sweep(base)
-    directory, lock = _make(base)
+    directory, lock = _make(base or _base())
     try:
         yield directory
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
-        os.close(lock)
+        _give_up(directory, lock)
 
 
-@cache
 def process_directory() -> Path:
-    """A directory like that for as long as this process lives: for libraries that write files and leave them."""
-    stack = ExitStack()
-    atexit.register(stack.close)
-    return stack.enter_context(private_directory())
+    """A directory like that for as long as this process lives: for libraries that write files and leave them.
+
+    Another one in a forked process, and after somebody has removed it.
+    """
+    process = os.getpid()
+    with _making:
+        if process not in _of_processes or not _of_processes[process].exists():
+            directory, lock = _make(_base())
+            atexit.register(_give_up, directory, lock, process)
+            _of_processes[process] = directory
+        return _of_processes[process]
 
 
 def sweep(base: Path | None = None) -> None:
@@ -55,7 +58,8 @@ def sweep(base: Path | None = None) -> None:
 
 
 def _make(base: Path) -> tuple[Path, int]:
-    """A directory, and the descriptor whose lock says that we live."""
+    """A new directory, and the descriptor whose lock says that we live; those of the dead are gone then."""
+    sweep(base)
     while True:
         directory = Path(tempfile.mkdtemp(prefix=f"deploy-pipeline-{os.getpid()}-", dir=base))
         with suppress(FileNotFoundError):
@@ -67,13 +71,35 @@ def _make(base: Path) -> tuple[Path, int]:
             os.close(lock)
 
 
+def _give_up(directory: Path, lock: int, process: int = 0) -> None:
+    """Remove a directory; one of a process only in that one, not in those that it has forked."""
+    if process in (0, os.getpid()):
+        with suppress(OSError):  # the next sweep may have more luck
+            _remove(directory)
+        os.close(lock)
+
+
 def _remove_abandoned(directory: Path) -> None:
     lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(directory)
+        _remove(directory)
     finally:
         os.close(lock)
+
+
+def _remove(directory: Path) -> None:
+    """What a branch has brought may lie deeper than shutil.rmtree goes, in folders that nobody may write to."""
+    folders = [directory]
+    for folder in folders:  # which grow meanwhile
+        folder.chmod(0o700)
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                folders.append(path)
+            else:
+                path.unlink()
+    for folder in reversed(folders):
+        folder.rmdir()
 
 
 def _base() -> Path:

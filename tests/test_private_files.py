@@ -65,11 +65,45 @@ def test_a_directory_of_a_process_that_cannot_be_seen_stays(memory: Path) -> Non
     alone = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
     if subprocess.run([*alone, "true"], capture_output=True).returncode:
         pytest.skip("this system gives nobody process numbers of their own")
-    (left := memory / "deploy-pipeline-1-abcdefgh").mkdir()
     with private_directory() as held:
+        (left := memory / "deploy-pipeline-1-abcdefgh").mkdir()
         subprocess.run([*alone, sys.executable, "-c", sweeping], check=True)
         assert held.exists()
         assert not left.exists()
+
+
+def test_what_lies_deep_or_is_closed_is_removed(memory: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Branches bring folders, and tools make some; what stays once would stay in everybody's way."""
+    kept = tmp_path_factory.mktemp("elsewhere")
+    with private_directory() as directory:
+        (left := memory / "deploy-pipeline-1-abcdefgh").mkdir()
+        (directory / "closed" / "more").mkdir(parents=True)
+        (directory / "closed").chmod(0o500)
+        (directory / "link").symlink_to(kept)
+        for top in (left, directory):
+            for depth in range(1500):
+                Path(top, *"a" * depth, "a").mkdir()
+    sweep()
+    assert list(memory.iterdir()) == []
+    assert kept.exists()
+
+
+def test_a_forked_process_leaves_what_is_its_parents(memory: Path) -> None:
+    """And has its own, which goes with it; so has whoever's directory was removed by somebody."""
+    program = (
+        "import os, pathlib, sys; from deploy_pipeline import private_files\n"
+        f"private_files._MEMORY = pathlib.Path({str(memory)!r})\n"
+        "mine = private_files.process_directory()\n"
+        "if not (child := os.fork()):\n"
+        "    assert private_files.process_directory() != mine\n"
+        "    sys.exit()\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+        "assert list(mine.parent.iterdir()) == [mine]\n"
+        "mine.rmdir()\n"
+        "assert private_files.process_directory().stat().st_mode & 0o777 == 0o700"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert list(memory.iterdir()) == []
 
 
 def test_only_what_is_ours_is_removed(memory: Path) -> None:

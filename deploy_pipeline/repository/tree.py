@@ -25,6 +25,8 @@ MAX_BYTES = 256 * _MIB
 MAX_ENTRIES = 1_000_000  # of the whole tree: a few small objects that name each other can list without end
 _BATCH_BYTES = 16 * _MIB
 _MAX_LINKS = 8
+_LONGEST_SHOWN = 200
+_DEEPEST = 100  # folders: many a library goes through them by functions that call themselves
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: a pointer begins so, and is smaller than this.
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _LFS_BYTES = 1024
@@ -134,7 +136,7 @@ class GitTree:
                 f"the tree is larger than {MAX_FILES} files or {MAX_BYTES // _MIB} MiB",
                 hint="leave out what deployments do not need, by `include` in deploy.yaml",
             )
-        faults = [f"{fault}: {path!r}" for path, entry in chosen.items() if (fault := _fault(path, entry))]
+        faults = [f"{fault}: {shown_path(path)}" for path, entry in chosen.items() if (fault := _fault(path, entry))]
         faults += [
             f"a file and a folder of one name: {path!r}"
             for path in chosen
@@ -202,7 +204,16 @@ def check_path(path: str) -> str:
         return "a path with characters that do not belong there"
     if any(len(part.encode()) > 255 for part in parts):
         return "a path with a name that is too long"
+    if len(parts) > _DEEPEST:
+        return f"a path of more than {_DEEPEST} folders"
     return ""
+
+
+def shown_path(path: str) -> str:
+    """A path for messages, in quotes; of a long one both ends."""
+    return repr(
+        path if len(path) <= _LONGEST_SHOWN else f"{path[: _LONGEST_SHOWN // 2]}…{path[-_LONGEST_SHOWN // 2 :]}"
+    )
 
 
 def _is_small_file(entry: Entry) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from deploy_pipeline.errors import UnsafeTree
 from deploy_pipeline.repository.git import GitResult
 from deploy_pipeline.repository.objects import Blob
-from deploy_pipeline.repository.tree import check_path
+from deploy_pipeline.repository.tree import check_path, shown_path
 
 # Constant, so that two deployers that do the same make the same commit.
 _NAME = "deploy-pipeline"
@@ -21,9 +21,10 @@ Git = Callable[..., GitResult]
 
 def write_tree(git: Git, files: Mapping[str, Blob], base: str | None) -> str:
     """Store the tree through an index of its own; gives the tree's id. UnsafeTree for bad paths."""
-    faults = [f"{fault}: {path!r}" for path in files if (fault := check_path(path))]
+    faults = [f"{fault}: {shown_path(path)}" for path in files if (fault := check_path(path))]
     if faults:
-        raise UnsafeTree("the tree would hold what must not be written out", details=faults)
+        hint = "rename or remove it on the source branch, or leave it out by `include` of deploy.yaml"
+        raise UnsafeTree("the tree would hold what must not be written out", details=faults, hint=hint)
     with tempfile.TemporaryDirectory(prefix="deploy-pipeline-index-") as directory:
         shas = _store_contents(git, Path(directory), files)
         lines = "".join(f"{blob.mode} {blob.sha or shas[path]}\t{path}\0" for path, blob in files.items())

@@ -117,6 +117,17 @@ def test_no_symlink_leaves_the_branch(link: str, target: str, attacker: Attacker
     assert f"a symlink that leaves the tree: '{link}'" in attacker.refused(files, apps=helm_app())
 
 
+def test_a_file_below_a_thousand_folders_is_refused(attacker: Attacker) -> None:
+    """What goes through folders by a function that calls itself would fail in them, and remove none of them."""
+    files, apps = kustomize_apps(["resources: []"])
+    deployer = attacker.push(files, apps)
+    blob = deployer.origin.git("hash-object", "-w", "--stdin", stdin=b"x").strip()
+    attacker.push_entry(deployer.origin, f"100644 {blob}\tkubernetes/0/{'d/' * 1000}x\n")
+    told = attacker.told(deployer)
+    assert "a path of more than 100 folders: 'kubernetes/0/d/" in told
+    assert len(told) < 500
+
+
 def test_a_submodule_is_refused(attacker: Attacker) -> None:
     """CVE-2024-32002, CVE-2025-48384: none is ever cloned, whatever `.gitmodules` says."""
     modules = (
