@@ -25,7 +25,7 @@ MAX_BYTES = 256 * _MIB
 MAX_ENTRIES = 1_000_000  # of the whole tree: a few small objects that name each other can list without end
 _BATCH_BYTES = 16 * _MIB
 _MAX_LINKS = 8
-_LONGEST_SHOWN = 200
+_SHOWN_END = 100  # characters
 _DEEPEST = 100  # folders: many a library goes through them by functions that call themselves
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: a pointer begins so, and is smaller than this.
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -211,9 +211,7 @@ def check_path(path: str) -> str:
 
 def shown_path(path: str) -> str:
     """A path for messages, in quotes; of a long one both ends."""
-    return repr(
-        path if len(path) <= _LONGEST_SHOWN else f"{path[: _LONGEST_SHOWN // 2]}…{path[-_LONGEST_SHOWN // 2 :]}"
-    )
+    return repr(path if len(path) <= 2 * _SHOWN_END else f"{path[:_SHOWN_END]}…{path[-_SHOWN_END:]}")
 
 
 def _is_small_file(entry: Entry) -> bool:
