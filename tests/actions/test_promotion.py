@@ -10,6 +10,7 @@ from deploy_pipeline.deployer import Deployer
 from deploy_pipeline.errors import ApprovalError, ChannelFaults, RefusedError, UnknownRevision
 from deploy_pipeline.promotion import diff_promotion
 from tests.actions.conftest import World
+from tests.actions.small import Small, config_map
 
 
 def test_a_promotion_puts_exactly_the_candidate_on_the_release_branch(world: World) -> None:
@@ -45,6 +46,25 @@ def test_promoting_twice_does_nothing_the_second_time(world: World) -> None:
     third = world.promote()
     assert (second.repeated, second.commit) == (True, first.commit)
     assert (third.repeated, third.commit) == (True, first.commit)
+
+
+def test_an_earlier_release_is_gone_back_to_by_its_commit(small_world: World) -> None:
+    """As `history` names it: what that takes now is computed and approved like any other; so is the way on."""
+    small = Small(small_world)
+    small.put("web", config_map(step="first"))
+    first = small.deliver()
+    small.put("web", config_map(step="second"), config_map("added"))
+    small.deliver()
+    shown = diff_promotion(small_world.deployer, "test", first.commit[:12], progress=small_world.progress.append)
+    assert shown.counts | {"none": 0} == {"create": 0, "update": 1, "recreate": 0, "prune": 1, "none": 0}
+    promoted = small_world.promote(candidate=first.commit[:12], expected_digest=shown.digest)
+    small_world.release()
+    assert promoted.tree == first.tree
+    assert small.live("ConfigMap")["data"] == {"step": "first"}
+    assert small.live("ConfigMap", "added") is None
+    small_world.promote()
+    small_world.release()
+    assert small.live("ConfigMap")["data"] == {"step": "second"}
 
 
 def test_an_approval_needs_a_name(world: World) -> None:
