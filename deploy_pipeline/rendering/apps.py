@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,18 @@ import yaml
 
 from deploy_pipeline.channels import App, Channel, Driver
 from deploy_pipeline.errors import RefusedError, RenderFailed, ToolStopped
-from deploy_pipeline.rendering.kustomization import check_kustomization
+from deploy_pipeline.rendering.history import tool_versions
+from deploy_pipeline.rendering.inputs import input_digest, input_files, set_apart
 from deploy_pipeline.rendering.manifests import (
     MAX_APP_BYTES,
     Manifest,
     parse_manifests,
+    rendered_manifests,
     rendered_path,
     shared_objects,
     write_manifests,
 )
+from deploy_pipeline.rendering.memory import AppMemory
 from deploy_pipeline.rendering.schemas import PLACEHOLDER
 from deploy_pipeline.settings import Settings, tool_path
 from deploy_pipeline.tools import isolated_environment, run_tool
@@ -72,6 +75,11 @@ class Workplace:
     private: Path
     settings: Settings
     shapes: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def memory(self) -> AppMemory:
+        """What was rendered before, whatever the branch."""
+        return AppMemory(self.settings.state_dir / "rendered-apps")
 
 
 def render_apps(
@@ -134,8 +142,39 @@ class _Allowance:
 
 
 def _render(channel: str, app: App, workplace: Workplace) -> RenderedApp:
+    """The app as it is remembered, or else rendered from nothing but its inputs, if these can be told."""
+    files = input_files(workplace.root, app)
+    if files is None:
+        return _made(channel, app, workplace)
+    inputs = _digest(channel, app, workplace, files)
+    if content := workplace.memory.recall(inputs):
+        manifests = rendered_manifests(content, rendered_path(channel, app.name))
+        return RenderedApp(channel, app, tuple(manifests), content)
+    apart = workplace.private / "inputs" / channel / app.name
+    set_apart(workplace.root, files, apart)
+    try:
+        rendered = _made(channel, app, replace(workplace, root=apart))
+    except RefusedError:  # it may need more than was found; and paths are told as they are in the branch
+        return _made(channel, app, workplace)
+    if rendered_manifests(rendered.content, rendered.path) == list(rendered.manifests):
+        workplace.memory.remember(inputs, rendered.content)
+    return rendered
+
+
+def _digest(channel: str, app: App, workplace: Workplace, files: Sequence[str]) -> str:
+    return input_digest(
+        workplace.root,
+        files,
+        app=[channel, app.name, app.driver.value, app.kustomize_dir, app.namespace, app.helm_name, app.helm_chart],
+        values=app.helm_values,
+        shapes={name: workplace.shapes[name] for name in app.secret_helm_values},
+        tools=[tool_versions(), KUBE_VERSION],
+    )
+
+
+def _made(channel: str, app: App, workplace: Workplace) -> RenderedApp:
     env, timeout = isolated_environment(workplace.private), workplace.settings.render_timeout
-    command = _kustomize(app, workplace) if app.driver is Driver.KUSTOMIZE else _helm(app, workplace)
+    command = _kustomize(app) if app.driver is Driver.KUSTOMIZE else _helm(app, workplace)
     result = run_tool(command, cwd=workplace.root, env=env, timeout=timeout, output_limit=MAX_APP_BYTES, offline=True)
     if result.returncode:
         tool = Path(command[0]).name
@@ -171,11 +210,9 @@ def _check_names(manifests: Iterable[Manifest]) -> None:
             )
 
 
-def _kustomize(app: App, workplace: Workplace) -> list[str]:
+def _kustomize(app: App) -> list[str]:
     """No option is given: those there are let a kustomization run programs or read outside its folder."""
-    directory = str(app.kustomize_dir)
-    check_kustomization(workplace.root, directory)
-    return [tool_path("kubectl"), "kustomize", f"./{directory}"]
+    return [tool_path("kubectl"), "kustomize", f"./{app.kustomize_dir}"]
 
 
 def _helm(app: App, workplace: Workplace) -> list[str]:

@@ -21,7 +21,7 @@ from deploy_pipeline.isolation import network_of_isolated_tools
 from deploy_pipeline.private_files import private_directory
 from deploy_pipeline.rendering.apps import KUBE_VERSION, RenderedApp, Workplace, render_apps
 from deploy_pipeline.rendering.history import candidate_message, candidate_parents, tool_versions
-from deploy_pipeline.rendering.manifests import Manifest, read_rendered, rendered_path
+from deploy_pipeline.rendering.manifests import RENDERED, Manifest, read_rendered, rendered_path
 from deploy_pipeline.rendering.memory import RenderMemory
 from deploy_pipeline.rendering.pinning import pinned
 from deploy_pipeline.rendering.projection import Projection, project
@@ -173,12 +173,15 @@ class _Render:
             self.mirror.tree(projected).export(root)
             vendoring = Vendoring(root, private, self.settings)
             vendor_all(vendoring, (app.helm_chart for channel in channels for app in channel.apps if app.helm_chart))
-            rendered = render_apps(channels, Workplace(root, private, self.settings, shapes), self.progress)
+            workplace = Workplace(root, private, self.settings, shapes)
+            rendered = render_apps(channels, workplace, self.progress)
+            workplace.memory.tidy_up()
             rendered = pinned(rendered, channels, self.settings)
         return self.mirror.write_tree(_files(projection, vendoring, rendered))
 
     def _describe(self, tree: str, channels: Sequence[Channel], warnings: Sequence[str]) -> RenderResult:
         candidate = self.mirror.tree(tree)
+        candidate.prefetch(RENDERED)
         apps = tuple((channel.name, app.name) for channel in channels for app in channel.apps)
         objects = {pair: read_rendered(candidate, *pair) for pair in apps}
         empty = [f"{'/'.join(pair)} renders to no object at all" for pair, found in objects.items() if not found]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,24 +37,27 @@ _ADDRESS = re.compile(
     r"([a-z][a-z0-9+.-]*:)?//.*|git::.*|gh:.*|[^/@]*@[^/:]*:.*|github\.com[/:].*|.*\?(ref|version)=.*",
     re.IGNORECASE,
 )
+_Plugin = tuple[str, dict[Any, Any]]  # where it stands, and its configuration
 _KEY_PREFIX = re.compile(r"^[^=/]*=")  # `files: [name=path]`
 
 
-def check_kustomization(root: Path, directory: str) -> None:
-    """Look through a kustomization and those it builds on.
+def check_kustomization(root: Path, directory: str) -> frozenset[str]:
+    """Look through a kustomization and those it builds on; the files and folders that they name, links followed.
 
     RenderFailed has each name that leads out of the tree and each program that would run, with file and field.
     """
-    faults: list[str] = []
-    waiting, seen = [directory], set()
+    root, faults = root.resolve(), list[str]()
+    waiting, seen = [directory], set[str]()
     while waiting:
         folder = waiting.pop()
         if folder in seen:
             continue
         seen.add(folder)
-        for path in (posixpath.join(folder, name) for name in KUSTOMIZATIONS):
-            faults += _programs(root, path)
-            for field, name in _opened_by(root, path):
+        for path in (posixpath.join(folder, name) for name in KUSTOMIZATIONS if (root / folder).is_dir()):
+            documents = _documents(root, path)
+            plugins = list(_plugin_documents(root, path, documents))
+            faults += _programs(path, documents, plugins)
+            for field, name in _opened_by(documents, plugins):
                 target = None if _is_address(name) else _inside(root, folder, name)
                 if target is None:
                     reason = "an address" if _is_address(name) else "not in the branch"
@@ -68,15 +71,16 @@ def check_kustomization(root: Path, directory: str) -> None:
             hint="bring files in by `sources` in deploy.yaml, pinned to a commit, and name the folder they lie in; "
             "deploy a chart as an app with `driver: helm`; nothing else may run while rendering",
         )
+    return frozenset(seen)
 
 
-def _programs(root: Path, path: str) -> Iterator[str]:
+def _programs(path: str, documents: Sequence[Any], plugins: Sequence[_Plugin]) -> Iterator[str]:
     """A fault for each chart, function or plugin that a kustomization would have run."""
-    for document in _documents(root, path):
+    for document in documents:
         for key in document if isinstance(document, dict) else ():
             if str(key).casefold() in _CHARTS:
                 yield f"{path}: {key} would have kustomize run helm"
-    for where, plugin in _plugin_documents(root, path):
+    for where, plugin in plugins:
         metadata = plugin.get("metadata")
         annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
         kind = shown(str(plugin.get("kind")))
@@ -88,22 +92,22 @@ def _programs(root: Path, path: str) -> Iterator[str]:
             yield f"{where}: {kind} would have kustomize run helm"
 
 
-def _plugin_documents(root: Path, path: str) -> Iterator[tuple[str, dict[Any, Any]]]:
+def _plugin_documents(root: Path, path: str, documents: Sequence[Any]) -> Iterator[_Plugin]:
     """The configurations of generators, transformers and validators of a kustomization, and where each stands."""
-    for field, name in _names(_documents(root, path), set()):
+    for field, name in _names(documents, set()):
         if field in _PLUGINS:
             inline = "\n" in name
             where = f"{path}: {field}" if inline else posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
-            documents = _parse(name.encode(), path) if inline else _documents(root, posixpath.dirname(path), name)
-            yield from ((where, document) for document in documents if isinstance(document, dict))
+            configured = _parse(name.encode(), path) if inline else _documents(root, posixpath.dirname(path), name)
+            yield from ((where, document) for document in configured if isinstance(document, dict))
 
 
-def _opened_by(root: Path, path: str) -> Iterator[tuple[str, str]]:
-    """What kustomize would open for this file, by field: the names in it, and those in the plugin files it names."""
-    for field, name in _names(_documents(root, path), set()):
+def _opened_by(documents: Sequence[Any], plugins: Sequence[_Plugin]) -> Iterator[tuple[str, str]]:
+    """What kustomize would open for a file, by field: the names in it, and those in the plugin files it names."""
+    for field, name in _names(documents, set()):
         if "\n" not in name:
             yield field, _KEY_PREFIX.sub("", name) if field == "files" else name
-    for _, document in _plugin_documents(root, path):
+    for _, document in plugins:
         yield from ((field, inner) for field, inner in _names(document, set()) if "\n" not in inner)
 
 
@@ -146,11 +150,14 @@ def _is_address(name: str) -> bool:
 
 
 def _inside(root: Path, *parts: str) -> str | None:
-    """The path in the tree that is meant, symlinks followed; None if it leads out of it, or cannot be a path."""
+    """The path in the tree that is meant, symlinks followed; None if it leads out of it, or cannot be a path.
+
+    ``root`` is its real place.
+    """
     names = (name.encode(errors="surrogatepass") for part in parts for name in part.split("/"))
     if any(len(name) > _LONGEST_NAME for name in names):
         return None
     try:
-        return (root.joinpath(*parts)).resolve().relative_to(root.resolve()).as_posix()
+        return (root.joinpath(*parts)).resolve().relative_to(root).as_posix()
     except (ValueError, OSError, RuntimeError):  # RuntimeError: links in a circle, up to Python 3.12
         return None

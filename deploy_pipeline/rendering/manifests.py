@@ -56,12 +56,16 @@ def read_rendered(tree: Tree, channel: str, app: str) -> list[Manifest]:
     """
     path = rendered_path(channel, app)
     try:
-        content = tree.read(path)
+        return rendered_manifests(tree.read(path), path)
     except KeyError:
         raise RefusedError(
             f"{path} is missing: app {app} of channel {channel} was never rendered",
             hint="release a commit that the pipeline rendered, not one of a source branch",
         ) from None
+
+
+def rendered_manifests(content: bytes, path: str) -> list[Manifest]:
+    """The manifests in a rendered file; RefusedError if it holds anything else."""
     if len(content) > MAX_APP_BYTES:
         raise RefusedError(f"{path} is larger than {MAX_APP_BYTES} bytes", hint="render the branch again")
     try:
