@@ -74,8 +74,7 @@ def _make(base: Path) -> tuple[Path, int]:
 def _give_up(directory: Path, lock: int, process: int = 0) -> None:
     """Remove a directory; one of a process only in that one, not in those that it has forked."""
     if process in (0, os.getpid()):
-        with suppress(OSError):  # the next sweep may have more luck
-            _remove(directory)
+        _remove(directory)
         os.close(lock)
 
 
@@ -92,14 +91,16 @@ def _remove(directory: Path) -> None:
     """What a branch has brought may lie deeper than shutil.rmtree goes, in folders that nobody may write to."""
     folders = [directory]
     for folder in folders:  # which grow meanwhile
-        folder.chmod(0o700)
-        for path in folder.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                folders.append(path)
-            else:
-                path.unlink()
+        with suppress(OSError):  # somebody else may remove it, too: whatever can go, goes
+            folder.chmod(0o700)
+            for path in list(folder.iterdir()):
+                if path.is_dir() and not path.is_symlink():
+                    folders.append(path)
+                else:
+                    path.unlink(missing_ok=True)
     for folder in reversed(folders):
-        folder.rmdir()
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _base() -> Path:

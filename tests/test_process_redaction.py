@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from deploy_pipeline import process_redaction
-from deploy_pipeline.cluster.access import _load
+from deploy_pipeline.cluster.access import Access
 from deploy_pipeline.cluster.connection import Connection
 from deploy_pipeline.errors import ClusterUnreachable
 from deploy_pipeline.images.registries import read_docker_config
@@ -113,7 +113,7 @@ def test_the_key_of_a_kubeconfig_is_known_when_it_is_read(given: str, tmp_path: 
         "users": [{"name": "c", "user": named}],
     }
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
-    _load(tmp_path / "kubeconfig", None)
+    Access(tmp_path / "kubeconfig", None)
     whole = base64.b64encode(key.encode()).decode().rstrip("=")
     assert process_redaction.redact(f"({line}) {whole}") == "(<masked>) <masked>"
 

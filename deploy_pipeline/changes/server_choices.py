@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 CHOSEN = "<chosen by the server>"
-"""Stands in a change set for a value that nobody knows before the release."""
+"""Stands in a change set for a value that nobody asked for: what it will be is known after the release."""
 
 _Object = Mapping[str, Any]
 

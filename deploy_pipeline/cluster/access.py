@@ -26,9 +26,10 @@ from deploy_pipeline.private_files import process_directory
 from kubernetes import client, config
 
 _LONGEST_MESSAGE = 500
-_IN_POD = ""  # instead of a context
 # What is secret of a user in a kubeconfig, and of the variables for its plugin; `client-key` and `tokenFile` are paths.
 _SECRET = re.compile(r"(token|password|passphrase|secret|key-data|(?<!client-)key)$", re.IGNORECASE)
+_SHORTEST_VARIABLE = 8  # characters: shorter ones may be ordinary words
+_CERTIFICATE = re.compile(b"-----BEGIN CERTIFICATE-----(.*?)-----END", re.DOTALL)
 _NO_CONFIG = (config.ConfigException, yaml.YAMLError, LookupError, ValueError, TypeError, AttributeError)
 
 
@@ -42,12 +43,13 @@ class Access:
 
     def __init__(self, kubeconfig: Path | None, context: str | None) -> None:
         self._kubeconfig = kubeconfig
-        self.context, configuration = _load(kubeconfig, context)
+        self.context, configuration = _load(kubeconfig, context or "")
         self.host = str(configuration.host)
         self._transport = Transport(configuration)
         self._client = client.ApiClient(configuration)
         self._prefix = urlsplit(self.host).path.rstrip("/")
-        self._cluster = self.host, configuration.tls_server_name, _content(configuration.ssl_ca_cert)
+        self._cluster = self.host, configuration.tls_server_name, configuration.verify_ssl
+        self._authorities = _certificates(configuration.ssl_ca_cert)
         self._authenticating = threading.Lock()
 
     def __str__(self) -> str:
@@ -59,7 +61,7 @@ class Access:
             access = Access(self._kubeconfig, self.context)
         except SettingsError as error:  # it was of use before, and may just be being written
             raise ClusterUnreachable(error.message, hint=error.hint) from None
-        if access._cluster != self._cluster:
+        if access._cluster != self._cluster or not self._authorities <= access._authorities:
             raise ClusterUnreachable(
                 f"{self} names another server or certificate authority than when this began",
                 hint="what was planned is not about that one; the run is retried by itself, and plans anew",
@@ -95,22 +97,20 @@ class Access:
             headers["Authorization"] = given
 
 
-def _load(kubeconfig: Path | None, context: str | None) -> tuple[str, client.Configuration]:
-    """The context, and what the client makes of it."""
-    if context is None and kubeconfig is None and not any(path.exists() for path in _files(None)):
-        context = _IN_POD
+def _load(kubeconfig: Path | None, context: str) -> tuple[str, client.Configuration]:
+    """The context, empty for the account of this pod, and what the client makes of it."""
     configuration, private = client.Configuration(), _directory_for_keys()
     try:
-        if context == _IN_POD:
+        if not kubeconfig and not context and not any(path.exists() for path in _files(None)):
             config.load_incluster_config(client_configuration=configuration)
-            return _IN_POD, configuration
+            return "", configuration
         for path in _files(kubeconfig):
             _learn(path)
         file = str(kubeconfig) if kubeconfig else None
         context = context or str(config.list_kube_config_contexts(file)[1]["name"])
         config.load_kube_config(file, context, client_configuration=configuration, temp_file_path=private)
         if configuration.key_file:
-            process_redaction.learn([Path(configuration.key_file).read_text(encoding="utf-8")])
+            process_redaction.learn([Path(configuration.key_file).read_text(encoding="utf-8", errors="replace")])
     except Exception as error:  # noqa: BLE001 (plugins run here, and clients of clouds: see above)
         raise _unusable(kubeconfig, context, error) from None
     return context, configuration
@@ -125,8 +125,8 @@ def _directory_for_keys() -> str:
 
 
 def _files(kubeconfig: Path | None) -> list[Path]:
-    usual = config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION.split(":")
-    return [kubeconfig] if kubeconfig else [Path(part).expanduser() for part in usual]
+    named = str(kubeconfig or config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION)
+    return [Path(part).expanduser() for part in named.split(":")]
 
 
 def _learn(path: Path) -> None:
@@ -138,7 +138,7 @@ def _learn(path: Path) -> None:
 
 def _secrets(value: Any, key: str) -> Iterator[str]:
     if isinstance(value, Mapping):
-        if "name" in value and "value" in value:  # a variable for a plugin
+        if "name" in value and len(str(value.get("value") or "")) >= _SHORTEST_VARIABLE:  # of a plugin
             yield from _secrets(value["value"], str(value["name"]))
         for name, inner in value.items():
             yield from _secrets(inner, str(name))
@@ -152,9 +152,9 @@ def _secrets(value: Any, key: str) -> Iterator[str]:
                 yield base64.b64decode(value).decode()
 
 
-def _unusable(kubeconfig: Path | None, context: str | None, error: Exception) -> DeployError:
+def _unusable(kubeconfig: Path | None, context: str, error: Exception) -> DeployError:
     if not isinstance(error, _NO_CONFIG) and not (isinstance(error, OSError) and error.filename):
-        return _no_credentials(_called(kubeconfig, context), error)
+        return _no_credentials(_called(kubeconfig, context or "(current)"), error)
     named = f" by {kubeconfig}" if kubeconfig else ""
     return SettingsError(
         f"no cluster to talk to{named}: {_fault(error, kubeconfig)}",
@@ -169,7 +169,7 @@ def _fault(error: Exception, kubeconfig: Path | None) -> str:
         return str(error.strerror) if itself else f"{error.strerror}: a file that it names (tokenFile, command)"
     if isinstance(error, config.ConfigException):
         if "File does not exist" in str(error):
-            return "a file that it names does not exist (certificate-authority, client-certificate, client-key)"
+            return "a file that it names is not there (certificate-authority, client-certificate or client-key)"
         return _cut(error)
     if isinstance(error, binascii.Error):
         return "data in it is not base64"
@@ -193,11 +193,11 @@ def _cut(error: Exception) -> str:
     return process_redaction.redact(" ".join(text.split()))
 
 
-def _called(kubeconfig: Path | None, context: str | None) -> str:
-    if context == _IN_POD:
-        return "the account of this pod"
-    return f"the context {context or '(current)'} of {kubeconfig or 'the kubeconfig'}"
+def _called(kubeconfig: Path | None, context: str) -> str:
+    return f"the context {context} of {kubeconfig or 'the kubeconfig'}" if context else "the account of this pod"
 
 
-def _content(path: str | None) -> bytes:
-    return Path(path).read_bytes() if path else b""
+def _certificates(path: str | None) -> frozenset[bytes]:
+    """The certificates in a file: while authorities are rotated it has the old ones and the new ones."""
+    content = Path(path).read_bytes() if path else b""
+    return frozenset(b"".join(found.split()) for found in _CERTIFICATE.findall(content))

@@ -42,6 +42,8 @@ APP_LABEL = "deploy-pipeline.io/app"
 MAX_APP_OBJECTS = 5_000
 MAX_CANDIDATE_BYTES = 128 * 1024 * 1024
 _TIMES = 10  # as long as one app may take, for all of a branch
+# To be raised with each change of what is made of the tools' output: remembered files are of the old form.
+_FORM = 1
 _DIVIDE = "deploy parts of it from a repository of their own"
 _MAX_THREADS = 4  # both tools use several cores themselves
 _SCREEN_LINES = 24
@@ -117,6 +119,10 @@ def render_apps(
     return rendered
 
 
+class _ToolFailedError(RenderFailed):
+    """A tool did not like what it was given."""
+
+
 class _Allowance:
     """What rendering one branch may take in all: seconds, and bytes of manifests. Safe to share between threads."""
 
@@ -150,11 +156,10 @@ def _render(channel: str, app: App, workplace: Workplace) -> RenderedApp:
     if content := workplace.memory.recall(inputs):
         manifests = rendered_manifests(content, rendered_path(channel, app.name))
         return RenderedApp(channel, app, tuple(manifests), content)
-    apart = workplace.private / "inputs" / channel / app.name
-    set_apart(workplace.root, files, apart)
     try:
-        rendered = _made(channel, app, replace(workplace, root=apart))
-    except RefusedError:  # it may need more than was found; and paths are told as they are in the branch
+        with set_apart(workplace.root, files, workplace.private) as apart:
+            rendered = _made(channel, app, replace(workplace, root=apart))
+    except (_ToolFailedError, OSError):  # it may need more than was found, or longer paths than there can be
         return _made(channel, app, workplace)
     if rendered_manifests(rendered.content, rendered.path) == list(rendered.manifests):
         workplace.memory.remember(inputs, rendered.content)
@@ -162,14 +167,10 @@ def _render(channel: str, app: App, workplace: Workplace) -> RenderedApp:
 
 
 def _digest(channel: str, app: App, workplace: Workplace, files: Sequence[str]) -> str:
-    return input_digest(
-        workplace.root,
-        files,
-        app=[channel, app.name, app.driver.value, app.kustomize_dir, app.namespace, app.helm_name, app.helm_chart],
-        values=app.helm_values,
-        shapes={name: workplace.shapes[name] for name in app.secret_helm_values},
-        tools=[tool_versions(), KUBE_VERSION],
-    )
+    said = [app.driver.value, app.kustomize_dir, app.namespace, app.helm_name, app.helm_chart, app.helm_values]
+    shapes = [(name, workplace.shapes[name]) for name in app.secret_helm_values]  # a later one overrides
+    made_by = [_FORM, tool_versions(), KUBE_VERSION]
+    return input_digest(workplace.root, files, [channel, app.name, *said, shapes, header(channel, app), made_by])
 
 
 def _made(channel: str, app: App, workplace: Workplace) -> RenderedApp:
@@ -178,7 +179,7 @@ def _made(channel: str, app: App, workplace: Workplace) -> RenderedApp:
     result = run_tool(command, cwd=workplace.root, env=env, timeout=timeout, output_limit=MAX_APP_BYTES, offline=True)
     if result.returncode:
         tool = Path(command[0]).name
-        raise RenderFailed(
+        raise _ToolFailedError(
             f"{tool} {command[1]} failed",
             details=result.stderr.splitlines(),
             hint=f"mend it in a checkout, where `{tool} {' '.join(command[1:4])}` says the same",

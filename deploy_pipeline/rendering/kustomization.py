@@ -27,7 +27,7 @@ _LONGEST_NAME = 255  # bytes, on every usual file system
 # Folded: kustomize takes a key in any letters that fold to it, `re\u017fources` as well.
 _OPENED = frozenset(
     "resources bases components crds configurations generators transformers validators patchesstrategicmerge path "
-    "files file env envs".split()
+    "paths files file env envs".split()
 )
 _PLUGINS = frozenset({"generators", "transformers", "validators"})
 _CHARTS = frozenset({"helmcharts", "helmchartinflationgenerator", "helmglobals"})
@@ -106,9 +106,13 @@ def _opened_by(documents: Sequence[Any], plugins: Sequence[_Plugin]) -> Iterator
     """What kustomize would open for a file, by field: the names in it, and those in the plugin files it names."""
     for field, name in _names(documents, set()):
         if "\n" not in name:
-            yield field, _KEY_PREFIX.sub("", name) if field == "files" else name
+            yield field, _path_in(field, name)
     for _, document in plugins:
-        yield from ((field, inner) for field, inner in _names(document, set()) if "\n" not in inner)
+        yield from ((field, _path_in(field, inner)) for field, inner in _names(document, set()) if "\n" not in inner)
+
+
+def _path_in(field: str, name: str) -> str:
+    return _KEY_PREFIX.sub("", name) if field == "files" else name
 
 
 def _names(value: Any, seen: set[int]) -> Iterator[tuple[str, str]]:
@@ -157,7 +161,9 @@ def _inside(root: Path, *parts: str) -> str | None:
     names = (name.encode(errors="surrogatepass") for part in parts for name in part.split("/"))
     if any(len(name) > _LONGEST_NAME for name in names):
         return None
+    # As kustomize does: `..` takes away what stands before it, and only then are links followed.
+    path = posixpath.normpath(posixpath.join(*parts))
     try:
-        return (root.joinpath(*parts)).resolve().relative_to(root).as_posix()
+        return (root / path).resolve().relative_to(root).as_posix()
     except (ValueError, OSError, RuntimeError):  # RuntimeError: links in a circle, up to Python 3.12
         return None

@@ -59,8 +59,9 @@ class AppMemory:
         return content
 
     def remember(self, inputs: str, content: bytes) -> None:
-        """Note what these inputs gave."""
-        _put(self.directory / inputs, zlib.compress(content))
+        """Note what these inputs gave, unless there is no room for it."""
+        with suppress(OSError):
+            _put(self.directory / inputs, zlib.compress(content))
 
     def tidy_up(self) -> None:
         """Forget what was not asked for in a month."""
@@ -73,6 +74,10 @@ class AppMemory:
 def _put(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    Path(name).replace(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        Path(name).replace(path)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -204,7 +204,7 @@ def check_path(path: str) -> str:
         return "a path with characters that do not belong there"
     if any(len(part.encode()) > 255 for part in parts):
         return "a path with a name that is too long"
-    if len(parts) > _DEEPEST:
+    if len(parts) - 1 > _DEEPEST:
         return f"a path of more than {_DEEPEST} folders"
     return ""
 

@@ -117,6 +117,22 @@ def test_no_symlink_leaves_the_branch(link: str, target: str, attacker: Attacker
     assert f"a symlink that leaves the tree: '{link}'" in attacker.refused(files, apps=helm_app())
 
 
+@pytest.mark.parametrize("target", ["../../other", "../../evil", "../../../../../../outside"])
+def test_a_link_hides_no_way_out(target: str, attacker: Attacker) -> None:
+    """Kustomize takes `..` from the text of a name, not from where a link has led: so does the check."""
+    files = {
+        "kubernetes/0/kustomization.yaml": f"resources: [lnk/{target}]\n",
+        "kubernetes/deep/a/b/c/d/x.yaml": "x: 1\n",
+        "kubernetes/deep/a/b/other/kustomization.yaml": "resources: []\n",
+        "kubernetes/deep/a/b/evil/kustomization.yaml": "resources: []\n",
+        "kubernetes/evil/kustomization.yaml": "resources: ['http://127.0.0.1:9/x.yaml']\n",
+    }
+    attacker.links["kubernetes/0/lnk"] = "../deep/a/b/c/d"
+    told = attacker.refused(files, "- {name: app, driver: kustomize, kustomize_dir: kubernetes/0}\n")
+    expected = {"../../evil": "which is an address", "../../other": "kustomize failed"}
+    assert expected.get(target, "which is not in the branch") in told
+
+
 def test_a_file_below_a_thousand_folders_is_refused(attacker: Attacker) -> None:
     """What goes through folders by a function that calls itself would fail in them, and remove none of them."""
     files, apps = kustomize_apps(["resources: []"])

@@ -206,6 +206,19 @@ def test_another_server_is_not_gone_on_with(server: Server, other: Server, tmp_p
     assert other.asked == []
 
 
+def test_authorities_may_be_rotated(tmp_path: Path) -> None:
+    """For a while both are trusted."""
+    config = kubeconfig(tmp_path, "https://127.0.0.1:9", {"token": SECRET})
+    content = yaml.safe_load(config.read_text())
+    bundle, old, new = tmp_path / "ca", Authority(tmp_path / "old").file, Authority(tmp_path / "new").file
+    bundle.write_bytes(old.read_bytes())
+    content["clusters"][0]["cluster"]["certificate-authority"] = str(bundle)
+    config.write_text(yaml.safe_dump(content))
+    found = Access(config, None)
+    bundle.write_bytes(new.read_bytes() + old.read_bytes())
+    assert found.renewed().host == found.host
+
+
 def test_another_authority_is_not_gone_on_with(tmp_path: Path) -> None:
     """Addresses are given again; who vouches for a server is not."""
     config = kubeconfig(tmp_path, "https://127.0.0.1:9", {"token": SECRET})
@@ -316,7 +329,7 @@ import pathlib, time
 from deploy_pipeline import private_files
 private_files._MEMORY = pathlib.Path("{tmp_path}/shm")
 from deploy_pipeline.cluster.access import _load
-_load(pathlib.Path("{config}"), None)
+_load(pathlib.Path("{config}"), "")
 print(flush=True)
 time.sleep(60)
 """

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from deploy_pipeline.errors import RenderFailed
 from tests.rendering.conftest import CONFIG_MAP, Deployer
 
 Make = Callable[..., Deployer]
@@ -52,7 +53,8 @@ configMapGenerator: [{name: made, files: [key=data/file.txt], envs: [data/more.e
         "targets: [{select: {kind: Deployment}, fieldPaths: [metadata.annotations.key], options: {create: true}}]\n"
     ),
     "kubernetes/app/generator.yaml": (
-        "apiVersion: builtin\nkind: ConfigMapGenerator\nmetadata: {name: generated}\nenvs: [data/generated.env]\n"
+        "apiVersion: builtin\nkind: ConfigMapGenerator\nmetadata: {name: generated}\n"
+        "envs: [data/generated.env]\nfiles: [key=data/generated.txt]\n"
     ),
     "kubernetes/app/transformer.yaml": (
         "apiVersion: builtin\nkind: AnnotationsTransformer\nmetadata: {name: x}\n"
@@ -61,6 +63,7 @@ configMapGenerator: [{name: made, files: [key=data/file.txt], envs: [data/more.e
     "kubernetes/app/data/file.txt": "text\n",
     "kubernetes/app/data/more.env": "MORE=1\n",
     "kubernetes/app/data/generated.env": "GENERATED=1\n",
+    "kubernetes/app/data/generated.txt": "text\n",
     "kubernetes/base/kustomization.yml": "resources: [deployment.yaml]\n",
     "kubernetes/base/deployment.yaml": _DEPLOYMENT,
     "kubernetes/component/kustomization.yaml": (
@@ -89,6 +92,7 @@ CHANGES = {
     "kubernetes/app/data/file.txt": ("text", "other"),
     "kubernetes/app/data/more.env": ("1", "2"),
     "kubernetes/app/data/generated.env": ("1", "2"),
+    "kubernetes/app/data/generated.txt": ("text", "other"),
     "kubernetes/base/kustomization.yml": ("deployment.yaml]", "deployment.yaml]\nnameSuffix: -new"),
     "kubernetes/base/deployment.yaml": ("image: web", "image: other"),
     "kubernetes/component/kustomization.yaml": ("first", "second"),
@@ -99,6 +103,16 @@ CHANGES = {
     "kubernetes/chart/templates/x.yaml": ("name: x", "name: another"),
     "kubernetes/values.yaml": ("1", "2"),
 }
+# What the channel file says of apps, and what a later commit says instead.
+SAID = (
+    ("name: chart", "name: graph"),
+    ("namespace: web", "namespace: other"),
+    ("helm_name: rel", "helm_name: other"),
+    ("[sensitive]", "[another]"),
+    ("[sensitive]", "[sensitive, another]"),
+    ("[sensitive]", "[another, sensitive]"),
+    ("kubernetes/other", "kubernetes/solo"),
+)
 
 
 def shape(name: str) -> dict[str, Any]:
@@ -151,6 +165,23 @@ def test_only_what_a_push_changes_is_rendered(deployer: Deployer) -> None:
     assert len(remembered(deployer)) == 4
 
 
+def test_whatever_a_channel_file_says_of_an_app_makes_it_anew(deployer: Deployer, tmp_path: Path) -> None:
+    """The candidates are those of deployers that remember nothing, whatever came before."""
+    for number, (old, new) in enumerate(SAID):
+        assert old in APPS
+        files = {"channels/test.yaml": "channel: test\nreleases:\n" + APPS.replace(old, new)}
+        deployer.origin.commit("main", {**files, "kubernetes/solo/kustomization.yaml": "resources: []\n"})
+        assert without_memory(deployer, tmp_path / str(number)).render().tree == deployer.render().tree
+
+
+def test_without_room_for_memories_apps_are_rendered_all_the_same(small_deployer: Make, tmp_path: Path) -> None:
+    """Losing them costs time, no more."""
+    deployer = replace(small_deployer(FILES, apps=APPS), secret_shape=shape)
+    deployer.settings.state_dir.mkdir()
+    (deployer.settings.state_dir / "rendered-apps").write_text("no folder")
+    assert deployer.render().tree == without_memory(deployer, tmp_path / "another").render().tree
+
+
 def test_another_shape_of_a_secret_makes_an_app_anew(deployer: Deployer) -> None:
     """Its placeholders are part of what is rendered."""
     deployer.secret_shape = lambda name: {"secret": f"<secret:{name}#/secret>", "v": f"<secret:{name}#/v>"}
@@ -179,7 +210,10 @@ def test_what_was_not_asked_for_in_a_month_is_forgotten(deployer: Deployer) -> N
     assert len(old - remembered(deployer)) == 1, "the old state of the app; that of the others was asked for"
 
 
-@pytest.mark.parametrize("linked", ["kubernetes/base", "kubernetes/values.yaml", "kubernetes/chart/files"])
+@pytest.mark.parametrize(
+    "linked",
+    ["kubernetes/base", "kubernetes/values.yaml", "kubernetes/chart/files"],
+)
 def test_what_is_reached_by_a_link_is_not_remembered(linked: str, deployer: Deployer, tmp_path: Path) -> None:
     """What a link leads to is no input that was found; so nothing is kept that could be wrong."""
     first = remembered(deployer)
@@ -192,6 +226,13 @@ def test_what_is_reached_by_a_link_is_not_remembered(linked: str, deployer: Depl
         deployer.origin.commit("main", {path: f"{text}# {step}\n" for path, text in content.items()})
         assert deployer.render().tree == without_memory(deployer, tmp_path / step).render().tree
     assert remembered(deployer) == first
+
+
+def test_a_link_is_not_left_out(deployer: Deployer) -> None:
+    """Nobody can build in a checkout what the deployer would build without it."""
+    link(deployer, "kubernetes/app/kustomization.yml", "one.yaml")
+    with pytest.raises(RenderFailed, match="multiple kustomization files"):
+        deployer.render()
 
 
 def link(deployer: Deployer, path: str, target: str) -> None:
