@@ -91,16 +91,22 @@ def _remove(directory: Path) -> None:
     """What a branch has brought may lie deeper than shutil.rmtree goes, in folders that nobody may write to."""
     folders = [directory]
     for folder in folders:  # which grow meanwhile
-        with suppress(OSError):  # somebody else may remove it, too: whatever can go, goes
-            folder.chmod(0o700)
-            for path in list(folder.iterdir()):
-                if path.is_dir() and not path.is_symlink():
-                    folders.append(path)
-                else:
-                    path.unlink(missing_ok=True)
+        for path in _within(folder):
+            if path.is_dir() and not path.is_symlink():
+                folders.append(path)
+            else:
+                with suppress(OSError):  # somebody else may remove it, too: whatever can go, goes
+                    path.unlink()
     for folder in reversed(folders):
         with suppress(OSError):
             folder.rmdir()
+
+
+def _within(folder: Path) -> list[Path]:
+    with suppress(OSError):
+        folder.chmod(0o700)
+        return list(folder.iterdir())
+    return []
 
 
 def _base() -> Path:

@@ -88,6 +88,22 @@ def test_what_lies_deep_or_is_closed_is_removed(memory: Path, tmp_path_factory: 
     assert kept.exists()
 
 
+def test_what_goes_by_itself_keeps_nothing_else(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A helper that is still ending may remove its files; the others go all the same."""
+    unlink = Path.unlink
+
+    def with_luck(path: Path) -> None:
+        unlink(path)
+        if path.name == "a":
+            raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "unlink", with_luck)
+    with private_directory() as directory:
+        for name in ("a", "b", "c"):
+            (directory / name).write_text("hunter2")
+    assert list(memory.iterdir()) == []
+
+
 def test_a_forked_process_leaves_what_is_its_parents(memory: Path) -> None:
     """And has its own, which goes with it; so has whoever's directory was removed by somebody."""
     program = (
