@@ -21,6 +21,7 @@ _MADE_BY_CONTROLLERS = frozenset((("", "Endpoints"), ("", "PersistentVolume")))
 # The API server registers the group of each definition by itself.
 _REGISTERED = "kube-aggregator.kubernetes.io/automanaged"
 # Helm's own records of its releases.
+_MANAGED_BY = "app.kubernetes.io/managed-by"
 _HELM_RECORD = "helm.sh/release.v1"
 # Hooks are named in the change set, not compared: what they do is theirs.
 _HOOK = "helm.sh/hook"
@@ -86,7 +87,8 @@ def broken_promises(predicted: ChangeSet | None, before: Dump, after: Dump) -> l
     ]
     for key in sorted(shown.keys() & happened):
         faults += _object_faults(key, shown[key], happened[key], tried=_can_be_tried(key, before))
-    return [*faults, *_touched(before, after, happened), *_unnamed_hooks(predicted, before, after)]
+    by_helm = any(app.driver == "helm" and not app.is_empty for app in (predicted.apps if predicted else ()))
+    return [*faults, *_touched(before, after, happened, by_helm=by_helm), *_unnamed_hooks(predicted, before, after)]
 
 
 def _happened(key: Key, before: Dump, after: Dump) -> Difference | None:
@@ -160,14 +162,16 @@ def _as_masks(
     return masks if right and masks[0] != masks[1] else ("a mask per value", "a mask per value")
 
 
-def _touched(before: Dump, after: Dump, happened: Mapping[Key, Difference]) -> Iterator[str]:
+def _touched(before: Dump, after: Dump, happened: Mapping[Key, Difference], *, by_helm: bool) -> Iterator[str]:
     """Objects that nothing happened to, and yet they were written: not even their version or managers may be others.
 
-    Where controllers keep a status, and so write, it has to do that no field has changed.
+    Where controllers keep a status, and so write, it has to do that no field has changed. The same goes for what Helm
+    has made where it runs: it writes the whole chart, and may own another empty field then.
     """
     for key in sorted((before.keys() & after.keys()) - happened.keys()):
         old, new = before[key], after[key]
-        if key.kind not in _WITH_STATUS and is_of_people(old) and text(old) != text(new):
+        again = by_helm and old["metadata"].get("labels", {}).get(_MANAGED_BY) == "Helm"
+        if key.kind not in _WITH_STATUS and not again and is_of_people(old) and text(old) != text(new):
             yield f"{_name(key)}: was written although nothing changes\n  {text(old)}\n  {text(new)}"
 
 
