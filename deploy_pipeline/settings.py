@@ -36,7 +36,8 @@ class Settings(BaseSettings):
     )
     state_dir: Path = Field(
         default_factory=_default_state_dir,
-        description="Where the git mirror and caches lie. Can be lost at any time.",
+        description="Where the git mirror lies, and for a month what was rendered (compressed manifests). Can be lost "
+        "at any time.",
     )
     kubeconfig: Path | None = Field(
         None, description="Kubeconfig file; default: KUBECONFIG, then ~/.kube/config, then the pod's service account."
